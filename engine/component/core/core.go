@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package core is the seam between the Component Model and an engine that runs
+// core WebAssembly. It holds the contract only; the engines are its
+// sub-packages, and one test suite (coretest) runs over all of them.
+//
+// A component's core modules are linked by name: the linker rewrites every
+// import of a module so that its module name is the number of the instance slot
+// that satisfies it and its field name is an export of that slot. An engine
+// therefore only ever resolves (slot, export) pairs and never sees the names a
+// toolchain chose.
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ValueType is a core WebAssembly value type, by its binary encoding.
+type ValueType byte
+
+// The core value types that components use.
+const (
+	I32       ValueType = 0x7f
+	I64       ValueType = 0x7e
+	F32       ValueType = 0x7d
+	F64       ValueType = 0x7c
+	V128      ValueType = 0x7b
+	FuncRef   ValueType = 0x70
+	ExternRef ValueType = 0x6f
+)
+
+// FuncType is a core function type.
+type FuncType struct {
+	Params  []ValueType
+	Results []ValueType
+}
+
+// HostFunc is a function that the host gives to guests. Call reads its
+// parameters from the front of stack and leaves its results there: stack is as
+// long as the larger of the two, one slot a value, 32-bit values in the low half.
+// ctx is the very value given to Func.Call (or Instantiate) on the way in, so an
+// embedder may pass its own context type and recover it by a type assertion.
+// To trap, Call panics with an error; the engine unwinds the guest and returns
+// that error, wrapped, from Func.Call.
+type HostFunc struct {
+	Name string // export name
+	Type FuncType
+	Call func(ctx context.Context, stack []uint64)
+}
+
+// Limits bound one instance. The zero value means the engine's own bounds.
+type Limits struct {
+	MemoryBytes   uint64 // linear memory, per memory; growing past it fails as memory.grow does (-1)
+	TableElements uint32 // per table
+}
+
+// Engine compiles and instantiates core modules. It is safe for concurrent use.
+type Engine interface {
+	// Name is the engine's name, as in a -engine flag.
+	Name() string
+	// Compile compiles a module whose imports name slots. Bytes that are no valid
+	// module are an error. The bytes are not retained.
+	Compile(ctx context.Context, wasm []byte) (Module, error)
+	// CompileHost makes a module of host functions, compiled once and
+	// instantiated, like any other, once per component instance.
+	CompileHost(ctx context.Context, funcs []HostFunc) (Module, error)
+	// Instantiate links m against the instances that resolve returns for each
+	// slot name, and runs its start function; nothing else is called. An import
+	// that is missing, or has another type, is an error. A memory or table that
+	// starts above its limit is an error.
+	Instantiate(ctx context.Context, m Module, resolve func(slot string) Instance, limits Limits) (Instance, error)
+	// Close releases the engine and everything compiled by it.
+	Close(ctx context.Context) error
+}
+
+// Module is a compiled core module. It is immutable and safe for concurrent use.
+type Module interface {
+	Close(ctx context.Context) error
+}
+
+// Instance is an instantiated core module. It is used by one goroutine at a time.
+type Instance interface {
+	// Func returns the exported function, or nil.
+	Func(name string) Func
+	// Memory returns the exported memory, or nil.
+	Memory(name string) Memory
+	// Close frees the instance's memory. Other instances that import from it must
+	// not be called any more.
+	Close(ctx context.Context) error
+}
+
+// Func is an exported function of an instance.
+type Func interface {
+	// Type returns the function's type.
+	Type() FuncType
+	// Call calls in place: parameters are taken from stack and results left in it,
+	// as for HostFunc. A trap is an error that wraps *Trap.
+	Call(ctx context.Context, stack []uint64) error
+}
+
+// Memory is an exported linear memory.
+type Memory interface {
+	// Bytes returns the whole memory as a view. The view is stale after any call
+	// into the guest, which may have grown the memory; take it anew.
+	Bytes() []byte
+}
+
+// Trap is the error of a guest that trapped. Reason is the engine's word for it,
+// in the specification's spelling where it has one ("unreachable", "integer
+// divide by zero", "out of bounds memory access" ...), or the text of the error
+// that a host function panicked with, which Unwrap returns.
+type Trap struct {
+	Reason    string
+	Backtrace []string // innermost first, guest function names where known
+	Cause     error    // the host function's error, or nil
+}
+
+func (t *Trap) Error() string { return fmt.Sprintf("trap: %s", t.Reason) }
+
+// Unwrap returns the error of the host function that trapped, or nil.
+func (t *Trap) Unwrap() error { return t.Cause }
+
+// ErrExhausted is the cause of a trap by which a limit of the rewriter stopped a guest.
+var ErrExhausted = errors.New("call stack exhausted")

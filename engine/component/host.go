@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"context"
+
+	"github.com/wasm-graph/graphd/engine/component/types"
+	"github.com/wasm-graph/graphd/engine/component/value"
+)
+
+// Interface is an interface that the host gives to one instance: its type, as its
+// WIT declares it, and a Go function for each of its functions. A function that
+// Funcs lacks links, and traps when it is called, with its name in the error.
+//
+// An Interface holds closures over the state of the instance it serves and is
+// given to one Instantiate only; Type is shared.
+type Interface struct {
+	Name  string          // as imported, "wasi:io/streams@0.2.0"; versions match by semver
+	Type  *types.Instance // what Funcs implement; checked against the component's import
+	Funcs map[string]HostFunc
+	// Drop holds, by resource name, what to do when a guest drops the last own
+	// handle of an object, or its instance is closed. Optional.
+	Drop map[string]func(object any)
+}
+
+// HostFunc is a host function. args follow the WIT declaration; they, and the
+// strings and bytes in them, are valid until the function returns: copy what is
+// kept. A function without result returns the zero Value. An error is a trap: it
+// ends the guest's call and poisons the instance; what a guest should handle is a
+// result value instead.
+//
+// Owned resources in args have moved to the host; objects returned by value.Own
+// move to the guest.
+type HostFunc func(c *Call, args []value.Value) (value.Value, error)
+
+// Call is the context of one host function call. It is valid until the function
+// returns.
+type Call struct {
+	ctx      context.Context
+	instance *Instance
+}
+
+// Context is the context that the embedder gave to the guest call on the way in.
+// It ends when the call is cancelled or its deadline passes: a host function that
+// waits must watch it.
+func (c *Call) Context() context.Context { return c.ctx }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package endpoint is the contract between the engine and the places that
+// messages come from and go to. Drivers are its sub-packages; memory is the one
+// without I/O, and endpointtest is the suite that every driver passes.
+//
+// A driver moves bytes and knows the delivery rules of its protocol. It stamps
+// nothing and orders nothing: it reports what it received in the order it
+// received it, and confirms what it sent in the order it sent it.
+package endpoint
+
+import (
+	"context"
+
+	"github.com/wasm-graph/graphd/engine/message"
+)
+
+// Delivery is one message received from a source, with the duty to settle it.
+type Delivery struct {
+	// Message is the received message, its Time left zero; a stamp that it carried
+	// is still the user property "__ts". The receiver owns it.
+	Message *message.Message
+	// Settle tells the source that everything that came of the message is safe:
+	// the source acknowledges it. Called at most once, from any goroutine; it does
+	// not block. Nil where the protocol knows no acknowledgement (QoS 0). The
+	// source keeps its protocol's order of acknowledgements by itself.
+	Settle func()
+}
+
+// Source is where messages come from.
+type Source interface {
+	// Run connects, receives, and calls emit with each delivery, in order and from
+	// one goroutine, until ctx ends; it reconnects by itself and returns nil when
+	// ctx ended, an error only when going on is pointless (bad credentials, a
+	// configuration that the peer refuses). emit may block: that is back-pressure,
+	// which the source turns into its protocol's own (a driver whose reader must
+	// not block queues as many as its peer may send unacknowledged). Deliveries
+	// that are not settled when Run returns will be redelivered by the peer where
+	// the protocol can. Settle may be called after ctx ended, until Run returns:
+	// Run first stops receiving, then waits for flush to close before it
+	// disconnects, so that what the engine drained is acknowledged.
+	Run(ctx context.Context, emit func(Delivery), flush <-chan struct{}) error
+	// Connected reports whether the source is connected and subscribed.
+	Connected() bool
+}
+
+// Sink is where messages go.
+type Sink interface {
+	// Run connects and keeps connected until ctx ends, then waits for outstanding
+	// confirmations (bounded by the driver's grace), disconnects, and returns nil;
+	// an error only when going on is pointless.
+	Run(ctx context.Context) error
+	// Send hands m over. It blocks while the sink's window is full or it is
+	// disconnected, until ctx ends, whose error it then returns; done is not called
+	// then. Otherwise done is called exactly once, from any goroutine, with nil when
+	// the delivery is confirmed (QoS 0: written), or with an error when m can never
+	// be delivered (too large, refused by the peer for good). Sends by one caller
+	// are delivered in order; done calls come in that order too. m is immutable and
+	// not retained after done.
+	Send(ctx context.Context, m *message.Message, done func(error)) error
+	// Connected reports whether the sink is connected.
+	Connected() bool
+}
