@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make help lists the targets. Go and make are all that the Go-only ones need;
+# what else a target needs it installs, or it fails and says what is missing.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Downloaded tools, one folder per tool and version.
+GRAPHD_TOOLS ?= $(HOME)/.cache/graphd-tools
+export GRAPHD_TOOLS
+
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+PACKAGES    ?= ./...
+FUZZTIME    ?= 30s
+SOAKSECONDS ?= 3600
+BENCHTIME   ?= 1s
+
+# Modules nested in this one; the operators are compiled to wasm, and their unit
+# tests run on the host.
+NESTED := $(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod' ':!tools' ':!*/testdata/*'))
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build graphd and graphctl into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/graphd ./cmd/graphctl
+
+.PHONY: test
+test: ## Run the unit tests of this module and of the nested ones
+	go test $(PACKAGES)
+	@for dir in $(NESTED); do echo "go test ./... ($$dir)"; (cd "$$dir" && go test ./...); done
+
+.PHONY: race
+race: ## Run the unit tests under the race detector (needs a C compiler)
+	go test -race $(PACKAGES)
+
+.PHONY: lint
+lint: ## Check formatting, vet and staticcheck, in all modules
+	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l -s)"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -s -w on:"; echo "$$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go vet $(PACKAGES)
+	go vet -tags services $(PACKAGES)
+	$(STATICCHECK) $(PACKAGES)
+	@for dir in $(NESTED); do echo "go vet, staticcheck ./... ($$dir)"; (cd "$$dir" && go vet ./... && $(STATICCHECK) ./...); done
+
+.PHONY: check
+check: ## Everything that needs only Go: lint, build, test; leaves the tree as it was
+	@before="$$(git status --porcelain; git diff HEAD | git hash-object --stdin)"; \
+	$(MAKE) --no-print-directory lint build test; \
+	after="$$(git status --porcelain; git diff HEAD | git hash-object --stdin)"; \
+	if [ "$$before" != "$$after" ]; then echo "check: the tests changed the working tree:"; git status --short; exit 1; fi; \
+	echo "check: passed"
+
+.PHONY: check-services
+check-services: ## Run the tests against real services (installs mosquitto)
+	.ci/install-mosquitto
+	go test -count=1 -tags services $(PACKAGES)
+
+.PHONY: check-guests
+check-guests: ## Build guests in C, Rust and JavaScript with their own toolchains and run them
+	$(MAKE) -C conformance/guests check
+
+.PHONY: conformance
+conformance: ## Run the conformance suites
+	go test -count=1 ./conformance/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
+	@go list $(PACKAGES) | while read -r pkg; do \
+	  for target in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks, each beside its baseline
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
+
+.PHONY: soak
+soak: ## Run the demo for SOAKSECONDS (3600); fails when messages stop coming out
+	go run ./cmd/graphd demo --seconds $(SOAKSECONDS)
+
+.PHONY: demo
+demo: ## Run the demo: simulated sensors, an MQTT broker and a graph, in one process
+	go run ./cmd/graphd demo
+
+.PHONY: operators
+operators: ## Compile the Go operators to components in build/operators/
+	@mkdir -p build/operators
+	@for dir in $(filter-out operators/sdk,$(filter operators/%,$(NESTED))); do \
+	  echo "graphctl build $$dir"; \
+	  go run ./cmd/graphctl build "$$dir" -o "build/operators/$$(basename "$$dir").wasm"; \
+	done
+
+.PHONY: guests
+guests: ## Build the guests in C, Rust and JavaScript
+	$(MAKE) -C conformance/guests build
+
+.PHONY: dist
+dist: ## Cross-compile both programs into dist/
+	@for platform in $(PLATFORMS); do \
+	  export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+	  echo "build $$platform"; \
+	  go build -trimpath -ldflags '$(LDFLAGS)' -o "dist/$$GOOS-$$GOARCH/" ./cmd/graphd ./cmd/graphctl; \
+	done
