@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/wasm-graph/graphd/engine/component/abi"
+	"github.com/wasm-graph/graphd/engine/component/binary"
+	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/types"
+)
+
+// Bounds on what one component may unfold to: nested components that instantiate
+// one another grow exponentially with the size of the file.
+const (
+	maxDefinitions = 1 << 20
+	maxSlots       = 1 << 10
+)
+
+// Error is a component that can't be linked: a definition at Offset is wrong.
+type Error struct {
+	Offset int // byte offset in the component
+	Err    error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("link: offset %#x: %v", e.Offset, e.Err) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Link makes the plan of a decoded component. Its core modules alias the bytes
+// that c was decoded from.
+func Link(c *binary.Component) (*Plan, error) {
+	l := &linker{
+		plan:      &Plan{Type: &types.Component{}, Slots: 1},
+		resources: map[*types.Resource]int{},
+	}
+	top := &scope{}
+	l.plan.Instances = 1
+	exports, err := l.evaluate(top, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.export(exports); err != nil {
+		return nil, err
+	}
+	return l.plan, nil
+}
+
+type linker struct {
+	plan        *Plan
+	resources   map[*types.Resource]int
+	definitions int
+}
+
+// evaluate carries out the definitions of c in s and returns its exports. args
+// binds the imports; it is nil for the outermost component.
+func (l *linker) evaluate(s *scope, c *binary.Component, args map[string]entity) (*instance, error) {
+	exports := newInstance()
+	for _, d := range c.Defs {
+		if l.definitions++; l.definitions > maxDefinitions {
+			return nil, &Error{offset(d), fmt.Errorf("the component unfolds to more than %d definitions", maxDefinitions)}
+		}
+		if err := l.definition(s, d, args, exports); err != nil {
+			if e := (*Error)(nil); errors.As(err, &e) {
+				return nil, err
+			}
+			return nil, &Error{offset(d), err}
+		}
+	}
+	return exports, nil
+}
+
+func offset(d binary.Def) int {
+	switch d := d.(type) {
+	case *binary.CoreModule:
+		return d.Offset
+	case *binary.CoreInstance:
+		return d.Offset
+	case *binary.CoreTypeDef:
+		return d.Offset
+	case *binary.Nested:
+		return d.Offset
+	case *binary.Instance:
+		return d.Offset
+	case *binary.Alias:
+		return d.Offset
+	case *binary.TypeDef:
+		return d.Offset
+	case *binary.Canon:
+		return d.Offset
+	case *binary.Start:
+		return d.Offset
+	case *binary.Import:
+		return d.Offset
+	case *binary.Export:
+		return d.Offset
+	case *binary.ExportDecl:
+		return d.Offset
+	}
+	return 0
+}
+
+func (l *linker) definition(s *scope, d binary.Def, args map[string]entity, exports *instance) error {
+	switch d := d.(type) {
+	case *binary.CoreModule:
+		s.coreModules = append(s.coreModules, &module{d.Bytes, d.Offset})
+	case *binary.CoreInstance:
+		return l.coreInstance(s, d)
+	case *binary.CoreTypeDef:
+		s.coreTypes = append(s.coreTypes, d.Func)
+	case *binary.Nested:
+		s.components = append(s.components, &component{d.Component, s})
+	case *binary.Instance:
+		return l.instance(s, d)
+	case *binary.Alias:
+		return l.alias(s, d)
+	case *binary.TypeDef:
+		t, err := l.typeDef(s, d.Type)
+		if err != nil {
+			return err
+		}
+		s.types = append(s.types, t)
+	case *binary.Canon:
+		return l.canon(s, d)
+	case *binary.Import:
+		return l.importDef(s, d, args)
+	case *binary.Export:
+		return l.exportDef(s, d, exports)
+	case *binary.Start:
+		return errors.New("component start functions are not supported yet")
+	default:
+		return fmt.Errorf("definition %T is not allowed here", d)
+	}
+	return nil
+}
+
+func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
+	if !d.Instantiate {
+		items := map[string]Ref{}
+		for _, e := range d.Exports {
+			space, what, err := s.coreSpace(e.Sort)
+			if err != nil {
+				return err
+			}
+			ref, err := index(*space, e.Index, what)
+			if err != nil {
+				return err
+			}
+			if _, ok := items[e.Name]; ok {
+				return fmt.Errorf("core export %q is defined twice", e.Name)
+			}
+			items[e.Name] = ref
+		}
+		s.coreInstances = append(s.coreInstances, coreInstance{items: items})
+		return nil
+	}
+	m, err := index(s.coreModules, d.Module, "core module")
+	if err != nil {
+		return err
+	}
+	step := &Instantiate{Slot: l.plan.Slots, Module: m.bytes, Offset: m.offset, args: map[string]coreInstance{}}
+	for _, a := range d.Args {
+		inst, err := index(s.coreInstances, a.Instance, "core instance")
+		if err != nil {
+			return err
+		}
+		if _, ok := step.args[a.Name]; ok {
+			return fmt.Errorf("argument %q is given twice", a.Name)
+		}
+		step.args[a.Name] = inst
+	}
+	if l.plan.Slots++; l.plan.Slots > maxSlots {
+		return fmt.Errorf("the component unfolds to more than %d core instances", maxSlots)
+	}
+	l.plan.Steps = append(l.plan.Steps, step)
+	s.coreInstances = append(s.coreInstances, coreInstance{slot: step.Slot})
+	return nil
+}
+
+func (l *linker) instance(s *scope, d *binary.Instance) error {
+	if !d.Instantiate {
+		inst := newInstance()
+		for _, e := range d.Exports {
+			ent, err := s.entity(e.Sort, e.Index)
+			if err != nil {
+				return err
+			}
+			if err := inst.add(e.Name, ent); err != nil {
+				return err
+			}
+		}
+		s.instances = append(s.instances, inst)
+		return nil
+	}
+	c, err := index(s.components, d.Component, "component")
+	if err != nil {
+		return err
+	}
+	args := map[string]entity{}
+	for _, a := range d.Args {
+		ent, err := s.entity(a.Sort, a.Index)
+		if err != nil {
+			return fmt.Errorf("argument %q: %w", a.Name, err)
+		}
+		if _, ok := args[a.Name]; ok {
+			return fmt.Errorf("argument %q is given twice", a.Name)
+		}
+		args[a.Name] = ent
+	}
+	inner := &scope{parent: c.scope, instance: l.plan.Instances}
+	l.plan.Instances++
+	exports, err := l.evaluate(inner, c.def, args)
+	if err != nil {
+		return err
+	}
+	s.instances = append(s.instances, exports)
+	return nil
+}
+
+func (l *linker) alias(s *scope, d *binary.Alias) error {
+	switch d.Target {
+	case binary.AliasCoreExport:
+		inst, err := index(s.coreInstances, d.Instance, "core instance")
+		if err != nil {
+			return err
+		}
+		ref, ok := inst.item(d.Name)
+		if !ok {
+			return fmt.Errorf("core instance %d has no export %q", d.Instance, d.Name)
+		}
+		space, _, err := s.coreSpace(d.Sort)
+		if err != nil {
+			return err
+		}
+		*space = append(*space, ref)
+		return nil
+	case binary.AliasExport:
+		inst, err := index(s.instances, d.Instance, "instance")
+		if err != nil {
+			return err
+		}
+		ent, ok := inst.exports[d.Name]
+		if !ok {
+			return fmt.Errorf("instance %d has no export %q", d.Instance, d.Name)
+		}
+		if got, want := ent.sort(), sortName(d.Sort); got != want {
+			return fmt.Errorf("export %q is a %s, want a %s", d.Name, got, want)
+		}
+		s.define(ent)
+		return nil
+	}
+	out, err := s.outer(d.Outer)
+	if err != nil {
+		return err
+	}
+	if d.Sort == binary.CoreType {
+		t, err := index(out.coreTypes, d.Index, "core type")
+		if err != nil {
+			return err
+		}
+		s.coreTypes = append(s.coreTypes, t)
+		return nil
+	}
+	ent, err := out.entity(d.Sort, d.Index)
+	if err != nil {
+		return err
+	}
+	s.define(ent)
+	return nil
+}
+
+func sortName(s binary.Sort) string {
+	switch s {
+	case binary.Func:
+		return "function"
+	case binary.Type:
+		return "type"
+	case binary.InstanceSort:
+		return "instance"
+	case binary.ComponentSort:
+		return "component"
+	case binary.CoreModuleSort:
+		return "core module"
+	}
+	return "core definition"
+}
+
+func (l *linker) importDef(s *scope, d *binary.Import, args map[string]entity) error {
+	if args == nil {
+		ent, err := l.abstract(s, d.Type, Import{Name: d.Name})
+		if err != nil {
+			return fmt.Errorf("import %q: %w", d.Name, err)
+		}
+		s.define(ent)
+		extern := externOf(d.Name, ent)
+		l.plan.Type.Imports = append(l.plan.Type.Imports, extern)
+		return nil
+	}
+	arg, ok := args[d.Name]
+	if !ok {
+		return fmt.Errorf("import %q: no argument of that name is given", d.Name)
+	}
+	if err := l.conform(s, d.Type, arg); err != nil {
+		return fmt.Errorf("import %q: %w", d.Name, err)
+	}
+	s.define(arg)
+	return nil
+}
+
+func (l *linker) exportDef(s *scope, d *binary.Export, exports *instance) error {
+	ent, err := s.entity(d.Sort, d.Index)
+	if err != nil {
+		return fmt.Errorf("export %q: %w", d.Name, err)
+	}
+	if d.Type != nil {
+		if err := l.conform(s, *d.Type, ent); err != nil {
+			return fmt.Errorf("export %q: %w", d.Name, err)
+		}
+	}
+	if ent.typ != nil && ent.typ.resource != nil && ent.typ.resource.Name == "" {
+		ent.typ.resource.Name = d.Name
+	}
+	s.define(ent)
+	return exports.add(d.Name, ent)
+}
+
+// number gives a resource type a number.
+func (l *linker) number(r Resource) int {
+	n := len(l.plan.Resources)
+	l.plan.Resources = append(l.plan.Resources, r)
+	l.resources[r.Type] = n
+	return n
+}
+
+func (l *linker) resource(r *types.Resource) (int, error) {
+	n, ok := l.resources[r]
+	if !ok {
+		return 0, fmt.Errorf("resource %s is only a bound of a type, not a resource of this component", r.Name)
+	}
+	return n, nil
+}
+
+func (l *linker) canon(s *scope, d *binary.Canon) error {
+	switch d.Op {
+	case binary.Lift:
+		return l.lift(s, d)
+	case binary.Lower:
+		return l.lower(s, d)
+	}
+	t, err := index(s.types, d.Type, "type")
+	if err != nil {
+		return err
+	}
+	if t.resource == nil {
+		return fmt.Errorf("type %d is not a resource", d.Type)
+	}
+	n, err := l.resource(t.resource)
+	if err != nil {
+		return err
+	}
+	if d.Op != binary.ResourceDrop && (l.plan.Resources[n].Import != nil || l.plan.Resources[n].Instance != s.instance) {
+		return fmt.Errorf("resource %s is not defined by this component", t.resource.Name)
+	}
+	tr := Trampoline{Op: d.Op, Resource: n, Instance: s.instance, Type: core.FuncType{Params: []core.ValueType{core.I32}}}
+	if d.Op != binary.ResourceDrop {
+		tr.Type.Results = []core.ValueType{core.I32}
+	}
+	l.trampoline(s, tr)
+	return nil
+}
+
+func (l *linker) trampoline(s *scope, t Trampoline) {
+	t.Name = SlotName(len(l.plan.Trampolines))
+	l.plan.Trampolines = append(l.plan.Trampolines, t)
+	s.coreFuncs = append(s.coreFuncs, Ref{0, t.Name})
+}
+
+func (l *linker) lift(s *scope, d *binary.Canon) error {
+	fn, err := index(s.coreFuncs, d.Func, "core function")
+	if err != nil {
+		return err
+	}
+	t, err := index(s.types, d.Type, "type")
+	if err != nil {
+		return err
+	}
+	if t.fn == nil {
+		return fmt.Errorf("type %d is not a function type", d.Type)
+	}
+	sig, err := abi.Compile(t.fn, l.resource)
+	if err != nil {
+		return err
+	}
+	lift := Lift{Name: fn.Name, Core: fn, Signature: sig, Instance: s.instance}
+	if lift.Heap, err = l.heap(s, d.Options, sig); err != nil {
+		return err
+	}
+	if d.Options.HasPostReturn {
+		ref, err := index(s.coreFuncs, d.Options.PostReturn, "core function")
+		if err != nil {
+			return fmt.Errorf("post-return: %w", err)
+		}
+		lift.PostReturn = &ref
+	}
+	n := len(l.plan.Lifts)
+	l.plan.Lifts = append(l.plan.Lifts, lift)
+	l.plan.Steps = append(l.plan.Steps, BindLift(n))
+	s.funcs = append(s.funcs, &function{t.fn, Callee{Lift: n}})
+	return nil
+}
+
+func (l *linker) lower(s *scope, d *binary.Canon) error {
+	fn, err := index(s.funcs, d.Func, "function")
+	if err != nil {
+		return err
+	}
+	if d.Options.HasPostReturn {
+		return errors.New("canon lower: post-return is for canon lift only")
+	}
+	sig, err := abi.Compile(fn.typ, l.resource)
+	if err != nil {
+		return err
+	}
+	h, err := l.heap(s, d.Options, sig)
+	if err != nil {
+		return err
+	}
+	l.trampoline(s, Trampoline{
+		Type: sig.LowerType(), Op: binary.Lower, Instance: s.instance,
+		Signature: sig, Heap: h, Callee: fn.callee,
+	})
+	return nil
+}
+
+// heap returns the number of the heap that options name.
+func (l *linker) heap(s *scope, o binary.CanonOptions, sig *abi.Signature) (int, error) {
+	h := Heap{Encoding: abi.Encoding(o.Encoding), Instance: s.instance}
+	if o.HasMemory {
+		ref, err := index(s.coreMemories, o.Memory, "core memory")
+		if err != nil {
+			return 0, err
+		}
+		h.Memory = &ref
+	}
+	if o.HasRealloc {
+		ref, err := index(s.coreFuncs, o.Realloc, "core function")
+		if err != nil {
+			return 0, fmt.Errorf("realloc: %w", err)
+		}
+		h.Realloc = &ref
+	}
+	if h.Memory == nil && sig.NeedsMemory() {
+		return 0, errors.New("canonical option 'memory' is required by the function's type")
+	}
+	if n := slices.IndexFunc(l.plan.Heaps, h.equal); n >= 0 {
+		return n, nil
+	}
+	n := len(l.plan.Heaps)
+	l.plan.Heaps = append(l.plan.Heaps, h)
+	l.plan.Steps = append(l.plan.Steps, BindHeap(n))
+	return n, nil
+}
+
+func (h Heap) equal(g Heap) bool {
+	return h.Encoding == g.Encoding && h.Instance == g.Instance && sameRef(h.Memory, g.Memory) && sameRef(h.Realloc, g.Realloc)
+}
+
+func sameRef(a, b *Ref) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+// export records the outermost component's exports in the plan.
+func (l *linker) export(exports *instance) error {
+	for _, name := range exports.names {
+		ent := exports.exports[name]
+		l.plan.Type.Exports = append(l.plan.Type.Exports, externOf(name, ent))
+		switch {
+		case ent.fn != nil:
+			l.exportFunc("", name, ent.fn)
+		case ent.instance != nil:
+			for _, inner := range ent.instance.names {
+				if fn := ent.instance.exports[inner].fn; fn != nil {
+					l.exportFunc(name, inner, fn)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *linker) exportFunc(iface, name string, fn *function) {
+	e := Export{iface, name, fn.typ, fn.callee}
+	l.plan.Exports = append(l.plan.Exports, e)
+	if fn.callee.Import == nil {
+		l.plan.Lifts[fn.callee.Lift].Name = Import{iface, name}.String()
+	}
+}
