@@ -4,6 +4,7 @@ package component
 
 import (
 	"context"
+	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -37,11 +38,60 @@ type HostFunc func(c *Call, args []value.Value) (value.Value, error)
 // Call is the context of one host function call. It is valid until the function
 // returns.
 type Call struct {
-	ctx      context.Context
 	instance *Instance
 }
 
 // Context is the context that the embedder gave to the guest call on the way in.
 // It ends when the call is cancelled or its deadline passes: a host function that
-// waits must watch it.
-func (c *Call) Context() context.Context { return c.ctx }
+// waits must watch it. Where calls are bounded by fuel there is no deadline here:
+// waiting costs a guest no fuel.
+func (c *Call) Context() context.Context {
+	i := c.instance
+	m := &i.meter
+	if m.limit <= 0 || i.config.Fuel != 0 {
+		return i.context.Context
+	}
+	if m.context == nil {
+		m.context, m.cancel = context.WithTimeoutCause(i.context.Context, m.limit-i.elapsed(), ErrDeadline)
+	}
+	return m.context
+}
+
+// find returns the interface of that name, or the one whose version semver allows
+// in its place, the newest first.
+func find(given []*Interface, name string) *Interface {
+	for _, g := range given {
+		if g.Name == name {
+			return g
+		}
+	}
+	base, version := splitVersion(name)
+	for _, g := range given {
+		if b, v := splitVersion(g.Name); b == base && compatible(v, version) {
+			return g
+		}
+	}
+	return nil
+}
+
+func splitVersion(name string) (base, version string) {
+	base, version, _ = strings.Cut(name, "@")
+	return base, version
+}
+
+// compatible reports whether two versions are of one compatible series: the same
+// major version, or the same minor one before 1.0, or the same patch before 0.1.
+// Pre-releases are compatible with nothing but themselves.
+func compatible(a, b string) bool {
+	return a != "" && b != "" && !strings.ContainsAny(a+b, "-+") && series(a) == series(b)
+}
+
+func series(version string) string {
+	parts := strings.Split(version, ".")
+	for i, p := range parts {
+		if p != "0" {
+			return strings.Join(parts[:i+1], ".")
+		}
+	}
+	return version
+}

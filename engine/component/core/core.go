@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ValueType is a core WebAssembly value type, by its binary encoding.
@@ -31,11 +32,52 @@ const (
 	ExternRef ValueType = 0x6f
 )
 
+// String returns the type's WebAssembly name.
+func (t ValueType) String() string {
+	switch t {
+	case I32:
+		return "i32"
+	case I64:
+		return "i64"
+	case F32:
+		return "f32"
+	case F64:
+		return "f64"
+	case V128:
+		return "v128"
+	case FuncRef:
+		return "funcref"
+	case ExternRef:
+		return "externref"
+	}
+	return fmt.Sprintf("valtype(%#x)", byte(t))
+}
+
 // FuncType is a core function type.
 type FuncType struct {
 	Params  []ValueType
 	Results []ValueType
 }
+
+// Equal reports whether t and u are the same type.
+func (t FuncType) Equal(u FuncType) bool {
+	return slices.Equal(t.Params, u.Params) && slices.Equal(t.Results, u.Results)
+}
+
+// String returns t as "[i32 i32] -> [i64]", the specification's notation.
+func (t FuncType) String() string { return fmt.Sprintf("%v -> %v", t.Params, t.Results) }
+
+// ExternKind is what a core import or export is, by its binary encoding.
+type ExternKind byte
+
+// The kinds of core imports and exports.
+const (
+	ExternFunc   ExternKind = 0
+	ExternTable  ExternKind = 1
+	ExternMemory ExternKind = 2
+	ExternGlobal ExternKind = 3
+	ExternTag    ExternKind = 4
+)
 
 // HostFunc is a function that the host gives to guests. Call reads its
 // parameters from the front of stack and leaves its results there: stack is as
@@ -105,6 +147,8 @@ type Memory interface {
 	// Bytes returns the whole memory as a view. The view is stale after any call
 	// into the guest, which may have grown the memory; take it anew.
 	Bytes() []byte
+	// Refused reports whether the guest was ever refused memory beyond its limit.
+	Refused() bool
 }
 
 // Trap is the error of a guest that trapped. Reason is the engine's word for it,

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package component runs WebAssembly components from Go.
+//
+// A component is a sandboxed program with a typed interface: it imports and
+// exports functions over strings, lists, records, variants and resources, as its
+// WIT world declares. This package takes what today's toolchains emit (main, shim,
+// fixup and adapter core modules, nested components, resources, the WASI 0.2
+// imports) and offers each exported function as a Go method call. It knows
+// nothing of what the components are for.
+//
+// There are three phases, and a type for each:
+//
+//   - A [Runtime] compiles. It holds a core engine and the limits, and lives as
+//     long as the process.
+//   - A [Component] is compiled: decoded, linked into a plan, its core modules
+//     rewritten so that they can be stopped, every signature made a plan. It is
+//     immutable and shared.
+//   - An [Instance] runs. It has its own memory, handles and limits, serves one
+//     call at a time, and is thrown away after a trap.
+//
+// What a component imports comes as [Interface] values, one set an instance:
+// package wasi has those of WASI. Everything a component isn't given traps when it
+// is called, and nothing of the host leaks in otherwise.
+//
+// Whatever a guest does (an endless loop, a recursion without end, a pointer out
+// of bounds, a bad handle) ends in an error of type *[Trap]; the process goes on.
+//
+// The rules are those of WebAssembly/component-model, design/mvp: Explainer.md,
+// Binary.md, CanonicalABI.md. Asynchronous functions are not part of it yet.
+package component
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/wasm-graph/graphd/engine/component/binary"
+	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/link"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
+	"github.com/wasm-graph/graphd/engine/component/types"
+)
+
+// Config configures a Runtime.
+type Config struct {
+	// Engine runs the core modules. Required; the Runtime does not close it.
+	Engine core.Engine
+	// Limits bound what may be compiled. The zero value means the defaults of
+	// package rewrite.
+	Limits rewrite.Limits
+}
+
+// Runtime compiles components. It is safe for concurrent use.
+type Runtime struct {
+	config Config
+}
+
+// New returns a Runtime.
+func New(config Config) (*Runtime, error) {
+	if config.Engine == nil {
+		return nil, errors.New("component: new runtime: no engine given")
+	}
+	return &Runtime{config}, nil
+}
+
+// Component is a compiled component. It is immutable and safe for concurrent use.
+type Component struct {
+	name    string
+	engine  core.Engine
+	plan    *link.Plan
+	modules []core.Module // by position in plan.Steps; nil where a step compiles nothing
+	host    core.Module   // slot 0
+	exports map[exportKey]int
+}
+
+type exportKey struct{ iface, name string }
+
+// Compile decodes, checks, links and compiles a component. name is for messages:
+// traps and errors carry it. data is not retained.
+func (r *Runtime) Compile(ctx context.Context, name string, data []byte) (*Component, error) {
+	c, err := r.compile(ctx, name, data)
+	if err != nil {
+		return nil, fmt.Errorf("component: compile %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Component, err error) {
+	decoded, err := binary.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := link.Link(decoded)
+	if err != nil {
+		return nil, err
+	}
+	c := &Component{
+		name: name, engine: r.config.Engine, plan: plan,
+		modules: make([]core.Module, len(plan.Steps)),
+		exports: make(map[exportKey]int, len(plan.Exports)),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close(ctx))
+		}
+	}()
+	for i, e := range plan.Exports {
+		c.exports[exportKey{e.Interface, e.Name}] = i
+	}
+	exports := make([]*rewrite.Module, plan.Slots)
+	for i, step := range plan.Steps {
+		s, ok := step.(*link.Instantiate)
+		if !ok {
+			continue
+		}
+		m, err := rewrite.Rewrite(s.Module, r.config.Limits, renamer(s))
+		if err != nil {
+			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
+		}
+		exports[s.Slot] = m
+		if c.modules[i], err = c.engine.Compile(ctx, m.Bytes); err != nil {
+			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
+		}
+		m.Bytes = nil
+		s.Module = nil // the caller's bytes are not needed any more
+	}
+	if err := checkLifts(plan, exports); err != nil {
+		return nil, err
+	}
+	c.host, err = c.engine.CompileHost(ctx, trampolines(plan))
+	return c, err
+}
+
+// renamer gives the imports of a core module the names of slots.
+func renamer(s *link.Instantiate) rewrite.Imports {
+	return rewrite.Imports{
+		Rename: func(module, name string, _ core.ExternKind) (string, string, error) {
+			ref, err := s.Resolve(module, name)
+			return link.SlotName(ref.Slot), ref.Name, err
+		},
+		Tick:     rewrite.Name{Module: link.SlotName(0), Field: tickName},
+		Overflow: rewrite.Name{Module: link.SlotName(0), Field: overflowName},
+	}
+}
+
+// checkLifts checks that lifted core functions exist and have the type that their
+// component type flattens to.
+func checkLifts(plan *link.Plan, slots []*rewrite.Module) error {
+	for _, l := range plan.Lifts {
+		want := l.Signature.LiftType()
+		if err := checkFunc(slots, l.Core, want); err != nil {
+			return fmt.Errorf("canon lift of %s: %w", l.Name, err)
+		}
+		if l.PostReturn != nil {
+			if err := checkFunc(slots, *l.PostReturn, core.FuncType{Params: want.Results}); err != nil {
+				return fmt.Errorf("post-return of %s: %w", l.Name, err)
+			}
+		}
+	}
+	for _, h := range plan.Heaps {
+		if h.Realloc != nil {
+			i32 := core.I32
+			want := core.FuncType{Params: []core.ValueType{i32, i32, i32, i32}, Results: []core.ValueType{i32}}
+			if err := checkFunc(slots, *h.Realloc, want); err != nil {
+				return fmt.Errorf("canonical option realloc: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkFunc(slots []*rewrite.Module, ref link.Ref, want core.FuncType) error {
+	if ref.Slot == 0 {
+		return nil // a trampoline: its type is our own
+	}
+	e := slots[ref.Slot].Export(ref.Name)
+	if e == nil || e.Kind != core.ExternFunc {
+		return fmt.Errorf("core module exports no function %q", ref.Name)
+	}
+	if !e.Func.Equal(want) {
+		return fmt.Errorf("core function %q has type %v, want %v", ref.Name, e.Func, want)
+	}
+	return nil
+}
+
+// Name returns the name given to Compile.
+func (c *Component) Name() string { return c.name }
+
+// Type returns the component's imports and exports. The caller must not change it.
+func (c *Component) Type() *types.Component { return c.plan.Type }
+
+// Close frees the compiled code. Instances must be closed first.
+func (c *Component) Close(ctx context.Context) error {
+	var errs []error
+	for _, m := range c.modules {
+		if m != nil {
+			errs = append(errs, m.Close(ctx))
+		}
+	}
+	if c.host != nil {
+		errs = append(errs, c.host.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Names of the functions that rewritten modules import from slot 0.
+const (
+	tickName     = "tick"
+	overflowName = "overflow"
+)
+
+// trampolines makes the host functions of slot 0. They belong to the component,
+// not to an instance: each finds its instance through the context of the call.
+func trampolines(plan *link.Plan) []core.HostFunc {
+	funcs := make([]core.HostFunc, 0, len(plan.Trampolines)+2)
+	i64 := []core.ValueType{core.I64}
+	funcs = append(funcs,
+		core.HostFunc{Name: tickName, Type: core.FuncType{Params: i64, Results: i64}, Call: tick},
+		core.HostFunc{Name: overflowName, Call: overflow})
+	for n := range plan.Trampolines {
+		t := &plan.Trampolines[n]
+		f := core.HostFunc{Name: strconv.Itoa(n), Type: t.Type}
+		switch t.Op {
+		case binary.Lower:
+			if t.Callee.Import != nil {
+				f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).callImport(ctx, n, t, stack) }
+			} else {
+				f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).callAcross(t, stack) }
+			}
+		case binary.ResourceNew:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).resourceNew(t, stack) }
+		case binary.ResourceRep:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).resourceRep(t, stack) }
+		case binary.ResourceDrop:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).resourceDrop(t, stack) }
+		}
+		funcs = append(funcs, f)
+	}
+	return funcs
+}

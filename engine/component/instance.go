@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/component/abi"
+	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/link"
+	"github.com/wasm-graph/graphd/engine/component/types"
+)
+
+// InstanceConfig configures one instance. The zero value gives a component no
+// imports and the default limits.
+type InstanceConfig struct {
+	// Imports are the interfaces given to the component, matched by name and, as
+	// semver allows, version. Those it does not import are ignored; a function that
+	// it imports and nobody gives traps when it is called.
+	Imports []*Interface
+	// Memory bounds each linear memory, in bytes; default 256 MiB. A guest that
+	// asks for more is told no.
+	Memory uint64
+	// TableElements bounds each table; default 1,000,000.
+	TableElements uint32
+	// Handles bounds the handles that the component may hold; default 65,536.
+	Handles int
+	// Deadline bounds each call of an export, default 1 s; Start bounds the
+	// instantiation, default 10 s. Negative: no bound.
+	Deadline, Start time.Duration
+	// Fuel, when not 0, bounds each call in units of guest work (about one
+	// instruction each) instead of time, so that where a call is stopped does not
+	// depend on the machine.
+	Fuel uint64
+	// Now reads the clock that deadlines are measured with; default time.Now. It is
+	// only read when a guest has worked for about a millisecond.
+	Now func() time.Time
+}
+
+func (c InstanceConfig) withDefaults() InstanceConfig {
+	if c.Memory == 0 {
+		c.Memory = 256 << 20
+	}
+	if c.TableElements == 0 {
+		c.TableElements = 1_000_000
+	}
+	if c.Handles == 0 {
+		c.Handles = 1 << 16
+	}
+	if c.Deadline == 0 {
+		c.Deadline = time.Second
+	}
+	if c.Start == 0 {
+		c.Start = 10 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Instance is an instantiated component. It serves one call at a time: a call made
+// during another fails with ErrBusy. Close it when done, also after a trap.
+type Instance struct {
+	component *Component
+	config    InstanceConfig
+	slots     []core.Instance
+	parts     []part
+	heaps     []abi.Heap
+	resources []*abi.Resource
+	lifts     []lifted
+	imports   []HostFunc // by trampoline; nil where the callee is no import
+	context   callContext
+	meter     meter
+	busy      atomic.Bool
+	poison    error
+}
+
+// part is one component instance of the plan: the outermost component's, or a
+// nested one's. A part can't be entered while it is in a call, and can't be left
+// while it allocates or cleans up.
+type part struct {
+	table   abi.Table
+	entered bool
+	stuck   bool // may not call out
+	// activations are reused; the first depth of them are in use.
+	activations []*activation
+	depth       int
+}
+
+// activation is one call's working memory.
+type activation struct {
+	frame abi.Frame
+	stack []uint64
+	call  Call
+	codec dynamic
+}
+
+// lifted is a lift, resolved.
+type lifted struct {
+	fn, post core.Func
+}
+
+// callContext is the context that calls into the core engine carry: the caller's,
+// and the way from a trampoline back to the instance.
+type callContext struct {
+	context.Context
+	instance *Instance
+}
+
+func instanceOf(ctx context.Context) *Instance { return ctx.(*callContext).instance }
+
+// Instantiate makes an instance: core modules are instantiated in order and their
+// start functions run, with ctx and the Start deadline. An import whose type the
+// given interface contradicts is an error.
+func (c *Component) Instantiate(ctx context.Context, config InstanceConfig) (*Instance, error) {
+	i := &Instance{
+		component: c,
+		config:    config.withDefaults(),
+		slots:     make([]core.Instance, c.plan.Slots),
+		parts:     make([]part, c.plan.Instances),
+		heaps:     make([]abi.Heap, len(c.plan.Heaps)),
+		resources: make([]*abi.Resource, len(c.plan.Resources)),
+		lifts:     make([]lifted, len(c.plan.Lifts)),
+		imports:   make([]HostFunc, len(c.plan.Trampolines)),
+	}
+	i.context.instance = i
+	for p := range i.parts {
+		i.parts[p].table.Limit = i.config.Handles
+	}
+	if err := i.bind(); err != nil {
+		return nil, fmt.Errorf("component: instantiate %s: %w", c.name, err)
+	}
+	i.busy.Store(true)
+	defer i.busy.Store(false)
+	if err := i.start(ctx); err != nil {
+		t := i.trap("instantiation", err)
+		return nil, errors.Join(fmt.Errorf("component: instantiate: %w", t), i.close(context.WithoutCancel(ctx)))
+	}
+	return i, nil
+}
+
+// start carries out the plan's steps.
+func (i *Instance) start(ctx context.Context) (err error) {
+	c := i.component
+	i.enter(ctx, i.config.Start)
+	defer i.leave()
+	resolve := func(slot string) core.Instance { return i.slots[slotNumber(slot)] }
+	limits := core.Limits{MemoryBytes: i.config.Memory, TableElements: i.config.TableElements}
+	if i.slots[0], err = c.engine.Instantiate(&i.context, c.host, resolve, limits); err != nil {
+		return err
+	}
+	for n, step := range c.plan.Steps {
+		switch s := step.(type) {
+		case *link.Instantiate:
+			i.slots[s.Slot], err = c.engine.Instantiate(&i.context, c.modules[n], resolve, limits)
+		case link.BindHeap:
+			err = i.bindHeap(int(s))
+		case link.BindResource:
+			err = i.bindResource(int(s))
+		case link.BindLift:
+			err = i.bindLift(int(s))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slotNumber reverses link.SlotName, for names that the rewriter wrote.
+func slotNumber(slot string) int {
+	n := 0
+	for _, d := range []byte(slot) {
+		n = 10*n + int(d-'0')
+	}
+	return n
+}
+
+func (i *Instance) coreFunc(ref *link.Ref) (core.Func, error) {
+	if ref == nil {
+		return nil, nil
+	}
+	if f := i.slots[ref.Slot].Func(ref.Name); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("core instance %d exports no function %q", ref.Slot, ref.Name)
+}
+
+func (i *Instance) bindHeap(n int) (err error) {
+	h := &i.component.plan.Heaps[n]
+	heap := abi.Heap{Encoding: h.Encoding}
+	if h.Memory != nil {
+		if heap.Memory = i.slots[h.Memory.Slot].Memory(h.Memory.Name); heap.Memory == nil {
+			return fmt.Errorf("core instance %d exports no memory %q", h.Memory.Slot, h.Memory.Name)
+		}
+	}
+	heap.Realloc, err = i.coreFunc(h.Realloc)
+	i.heaps[n] = heap
+	return err
+}
+
+func (i *Instance) bindLift(n int) (err error) {
+	l := &i.component.plan.Lifts[n]
+	if i.lifts[n].fn, err = i.coreFunc(&l.Core); err != nil {
+		return err
+	}
+	i.lifts[n].post, err = i.coreFunc(l.PostReturn)
+	return err
+}
+
+// bindResource makes the resource type n, which the component defines.
+func (i *Instance) bindResource(n int) error {
+	r := &i.component.plan.Resources[n]
+	owner := &i.parts[r.Instance]
+	res := &abi.Resource{Name: r.Type.Name, Owner: &owner.table}
+	i.resources[n] = res
+	dtor, err := i.coreFunc(r.Dtor)
+	if err != nil || dtor == nil {
+		return err
+	}
+	res.Destroy = func(ctx context.Context, rep abi.Rep) error {
+		var stack [1]uint64
+		stack[0] = uint64(rep.Num)
+		if err := dtor.Call(ctx, stack[:]); err != nil {
+			return fmt.Errorf("destructor of %s: %w", res.Name, err)
+		}
+		return nil
+	}
+	return nil
+}
+
+// bind finds what the component's imports are given.
+func (i *Instance) bind() error {
+	plan := i.component.plan
+	given := make(map[string]*Interface, len(plan.Type.Imports))
+	for _, x := range plan.Type.Imports {
+		name := x.Name
+		if x.Sort != types.SortInstance {
+			name = ""
+		}
+		if g := find(i.config.Imports, name); g != nil {
+			given[name] = g
+		}
+	}
+	// Resources first: types are compared with the host's in place of the imports'.
+	same := map[*types.Resource]*types.Resource{}
+	hosts := map[*types.Resource]*abi.Resource{}
+	for n, r := range plan.Resources {
+		if r.Import == nil {
+			continue
+		}
+		key := r.Type
+		res := &abi.Resource{Name: r.Import.Name}
+		if g := given[r.Import.Interface]; g != nil {
+			if x := types.Find(g.Type.Exports, r.Import.Name); x != nil && x.Resource != nil {
+				same[r.Type], key = x.Resource, x.Resource
+				if drop := g.Drop[r.Import.Name]; drop != nil {
+					res.Destroy = func(_ context.Context, rep abi.Rep) error { drop(rep.Object); return nil }
+				}
+			}
+		}
+		if known := hosts[key]; known != nil {
+			res = known
+		}
+		hosts[key], i.resources[n] = res, res
+	}
+	m := &types.Matcher{Resource: same}
+	for n := range plan.Trampolines {
+		t := &plan.Trampolines[n]
+		if t.Callee.Import == nil {
+			continue
+		}
+		fn, err := lookup(given[t.Callee.Import.Interface], t, m)
+		if err != nil {
+			return err
+		}
+		i.imports[n] = fn
+	}
+	return nil
+}
+
+// lookup returns the host function for a trampoline, or one that traps.
+func lookup(g *Interface, t *link.Trampoline, m *types.Matcher) (HostFunc, error) {
+	path := t.Callee.Import
+	if g != nil {
+		if x := types.Find(g.Type.Exports, path.Name); x != nil && x.Func != nil {
+			if err := m.Func(x.Func, t.Signature.Type()); err != nil {
+				return nil, fmt.Errorf("import %s: the host's type differs: %w", path, err)
+			}
+			if fn := g.Funcs[path.Name]; fn != nil {
+				return fn, nil
+			}
+		}
+	}
+	return missing(path.String()), nil
+}
+
+// Close frees the instance: host objects that it still owns are dropped, its
+// memory is given back. Close must not be called during a call.
+func (i *Instance) Close(ctx context.Context) error {
+	if !i.busy.CompareAndSwap(false, true) {
+		return fmt.Errorf("component %s: close: %w", i.component.name, ErrBusy)
+	}
+	defer i.busy.Store(false)
+	return i.close(ctx)
+}
+
+func (i *Instance) close(ctx context.Context) error {
+	i.poison = errors.New("instance is closed")
+	var errs []error
+	for p := range i.parts {
+		i.parts[p].table.Each(func(r *abi.Resource, rep abi.Rep) {
+			if r.Owner == nil && r.Destroy != nil {
+				errs = append(errs, r.Destroy(ctx, rep))
+			}
+		})
+		i.parts[p] = part{}
+	}
+	for n := len(i.slots) - 1; n >= 0; n-- {
+		if i.slots[n] != nil {
+			errs = append(errs, i.slots[n].Close(ctx))
+			i.slots[n] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// refusedMemory reports whether the guest was ever refused memory.
+func (i *Instance) refusedMemory() bool {
+	for n := range i.heaps {
+		if m := i.heaps[n].Memory; m != nil && m.Refused() {
+			return true
+		}
+	}
+	return false
+}

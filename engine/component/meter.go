@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+)
+
+// quantum is how much fuel a guest gets at a time, in units of about one
+// instruction: a millisecond's worth, so that a cancelled guest stops soon and a
+// clock is read rarely.
+const quantum = 1 << 20
+
+// meter measures one call. No clock is read when a call begins; the first tick
+// within it does, so a deadline is late by at most a quantum of work.
+type meter struct {
+	limit   time.Duration   // <= 0: none
+	started time.Time       // zero until the first tick
+	fuel    uint64          // used since the call began
+	context context.Context // the call's, with its deadline; nil until a host function asks
+	cancel  context.CancelFunc
+}
+
+// enter begins a call from outside.
+func (i *Instance) enter(ctx context.Context, limit time.Duration) {
+	i.context.Context = ctx
+	i.meter.limit, i.meter.started, i.meter.fuel = limit, time.Time{}, 0
+}
+
+// leave ends it.
+func (i *Instance) leave() {
+	if i.meter.cancel != nil {
+		i.meter.cancel()
+		i.meter.context, i.meter.cancel = nil, nil
+	}
+	i.context.Context = context.Background()
+}
+
+// tick is called by a guest that has used up its quantum: stack holds what is left
+// (zero or less) and gets the next quantum. Being a Go function, it is also where
+// the garbage collector can stop the guest.
+func tick(ctx context.Context, stack []uint64) {
+	cc := ctx.(*callContext)
+	i := cc.instance
+	if err := cc.Err(); err != nil {
+		panic(fmt.Errorf("cancelled: %w", context.Cause(cc.Context)))
+	}
+	m := &i.meter
+	m.fuel += quantum
+	if limit := i.config.Fuel; limit != 0 {
+		if m.fuel > limit {
+			panic(fmt.Errorf("%w: %d units of fuel used", ErrDeadline, limit))
+		}
+	} else if m.limit > 0 {
+		if over := i.elapsed() - m.limit; over > 0 {
+			panic(fmt.Errorf("%w: ran for more than %v", ErrDeadline, m.limit))
+		}
+	}
+	// What the guest overdrew (a long bulk operation) is taken off the next quantum
+	// only as far as it leaves some: a guest always moves on.
+	stack[0] = uint64(max(quantum+int64(stack[0]), 1))
+}
+
+// elapsed returns for how long the call has run, counted from when it was first
+// asked for.
+func (i *Instance) elapsed() time.Duration {
+	now := i.config.Now()
+	if i.meter.started.IsZero() {
+		i.meter.started = now
+	}
+	return now.Sub(i.meter.started)
+}
+
+// overflow is called by a guest whose call stack is full.
+func overflow(context.Context, []uint64) { panic(core.ErrExhausted) }
