@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oras finds artifacts: it turns a reference such as
+// "azure-samples/explore-iot-operations/temperature:1.0.0" into bytes, from
+// wherever an endpoint says that artifacts are kept. It knows two kinds of
+// artifacts, components and graph definitions, by their media types only; what
+// is in them is none of its business, and it knows nothing of the engine.
+//
+// An endpoint is one of
+//
+//	file://DIR          a folder of files
+//	oci-layout:DIR      a local OCI image layout
+//	HOST[/PREFIX]       a registry over HTTPS; https:// may stand before it
+//	http://HOST[...]    a registry over plain HTTP
+//
+// A reference is [REPOSITORY/]NAME[:TAG][@DIGEST]. It is appended to the
+// endpoint as it stands, so that the repository may be part of the endpoint or of
+// the reference.
+//
+// Everything that is fetched is checked: its digest, where a manifest or the
+// reference states one, and its size against a limit before it is read.
+package oras
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Errors that callers may want to tell apart.
+var (
+	// ErrNotFound says that the endpoint was reached and has no such artifact.
+	ErrNotFound = errors.New("not found")
+	// ErrTooLarge says that an artifact is larger than Options.MaxBytes.
+	ErrTooLarge = errors.New("larger than the limit")
+	// ErrInvalidReference says that a reference is malformed.
+	ErrInvalidReference = errors.New("invalid reference")
+	// ErrNotArtifact says that the reference names something that isn't an artifact
+	// of ours, such as an index of several platforms.
+	ErrNotArtifact = errors.New("not an artifact")
+)
+
+// Kind says what an artifact is expected to be. A folder needs it to tell
+// simple.wasm from simple.yaml; elsewhere the media types in use contradict each
+// other too much to insist on one.
+type Kind uint8
+
+// The kinds of artifacts.
+const (
+	Component Kind = iota // a WebAssembly component
+	Graph                 // a graph definition, YAML
+)
+
+// DefaultMaxBytes is the limit where Options.MaxBytes is zero: 256 MiB, several
+// times the largest components in use (those that embed a model or a Python
+// interpreter).
+const DefaultMaxBytes = 256 << 20
+
+// Options are how an endpoint is reached. The zero value is good.
+type Options struct {
+	// PlainHTTP talks HTTP to a registry whose endpoint states no scheme.
+	PlainHTTP bool
+	// Client sends the requests to a registry. Nil means one that retries what is
+	// worth retrying.
+	Client *http.Client
+	// BaseDir is what a relative path in an endpoint is relative to. Empty means
+	// the working directory.
+	BaseDir string
+	// MaxBytes bounds an artifact's content. Zero means DefaultMaxBytes.
+	MaxBytes int64
+}
+
+// Artifact is an artifact that was fetched. The receiver owns it.
+type Artifact struct {
+	// Digest identifies the artifact, "sha256:<hex>": of its manifest, or, in a
+	// folder, of its content. It is what Resolve returns, until a tag is moved.
+	Digest string
+	// ContentDigest is the digest of Content.
+	ContentDigest string
+	// MediaType is the content's, as the manifest states it; in a folder, after the
+	// file's extension.
+	MediaType string
+	// Content is the first layer.
+	Content []byte
+}
+
+// Source is a place where artifacts are kept. It is safe for concurrent use and
+// holds nothing that needs closing. Both methods read anew on each call, so that a
+// moved tag is seen.
+type Source interface {
+	// Resolve returns the digest that ref stands for now, without fetching its
+	// content where the source can.
+	Resolve(ctx context.Context, ref string, kind Kind) (digest string, err error)
+	// Fetch returns the artifact. Its errors say what the source has instead.
+	Fetch(ctx context.Context, ref string, kind Kind) (*Artifact, error)
+	// String returns the endpoint, for messages.
+	String() string
+}
+
+// Open returns the source that an endpoint names. It reads nothing yet: whether
+// the endpoint can be reached is seen by the first Fetch.
+func Open(endpoint string, opts Options) (Source, error) {
+	if opts.MaxBytes == 0 {
+		opts.MaxBytes = DefaultMaxBytes
+	}
+	if opts.MaxBytes < 0 {
+		return nil, fmt.Errorf("oras: open %s: limit of %d bytes is negative", endpoint, opts.MaxBytes)
+	}
+	if dir, ok := strings.CutPrefix(endpoint, "file:"); ok {
+		if dir = localPath(dir, opts.BaseDir); dir == "" {
+			return nil, fmt.Errorf("oras: open %s: no folder named; write file://DIR", endpoint)
+		}
+		return &folder{dir: dir, maxBytes: opts.MaxBytes}, nil
+	}
+	if dir, ok := strings.CutPrefix(endpoint, "oci-layout:"); ok {
+		if dir = localPath(dir, opts.BaseDir); dir == "" {
+			return nil, fmt.Errorf("oras: open %s: no folder named; write oci-layout:DIR", endpoint)
+		}
+		return &repositories{place: layout{dir: dir}, maxBytes: opts.MaxBytes}, nil
+	}
+	place, err := newRegistry(endpoint, opts)
+	if err != nil {
+		return nil, fmt.Errorf("oras: open %s: %w", endpoint, err)
+	}
+	return &repositories{place: place, maxBytes: opts.MaxBytes}, nil
+}
+
+// localPath returns the path in an endpoint, without the optional "//", made
+// relative to base; "" where there is none.
+func localPath(path, base string) string {
+	path = strings.TrimPrefix(path, "//")
+	if path == "" || filepath.IsAbs(path) || base == "" {
+		return path
+	}
+	return filepath.Join(base, path)
+}
+
+// Endpoint returns the endpoint that a command line argument means: a folder or a
+// layout where there is one of that name or the argument is written as a path, and
+// else the argument itself.
+func Endpoint(arg string) string {
+	path := filepath.ToSlash(arg)
+	info, err := os.Stat(arg)
+	isDir := err == nil && info.IsDir()
+	switch {
+	case isDir && isLayout(arg):
+		return "oci-layout:" + arg
+	case isDir, path == ".", path == "..", strings.HasPrefix(path, "/"),
+		strings.HasPrefix(path, "./"), strings.HasPrefix(path, "../"):
+		return "file://" + arg
+	}
+	return arg
+}

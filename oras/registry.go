@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oras
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+
+	oraslib "oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/errdef"
+	ociregistry "oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+	"oras.land/oras-go/v2/registry/remote/retry"
+
+	"github.com/wasm-graph/graphd/internal/nearest"
+)
+
+// registry is a registry that is spoken to anonymously. A registry that hands out
+// tokens to anonymous callers, as most public ones do, is asked for one.
+type registry struct {
+	base      string // host, and prefix if any
+	plainHTTP bool
+	client    *auth.Client
+}
+
+func newRegistry(endpoint string, opts Options) (*registry, error) {
+	base, plain := endpoint, opts.PlainHTTP
+	if rest, ok := strings.CutPrefix(endpoint, "https://"); ok {
+		base, plain = rest, false
+	} else if rest, ok := strings.CutPrefix(endpoint, "http://"); ok {
+		base, plain = rest, true
+	} else if scheme, _, ok := strings.Cut(endpoint, "://"); ok {
+		return nil, fmt.Errorf("unknown scheme %q; there are https, http, file and oci-layout", scheme)
+	}
+	base = strings.TrimRight(base, "/")
+	host, _, _ := strings.Cut(base, "/")
+	if err := (ociregistry.Reference{Registry: host}).ValidateRegistry(); err != nil || host == "" {
+		return nil, fmt.Errorf("%q is no host; write HOST[:PORT][/PREFIX], file://DIR or oci-layout:DIR", host)
+	}
+	client := opts.Client
+	if client == nil {
+		client = retry.NewClient()
+	}
+	return &registry{
+		base:      base,
+		plainHTTP: plain,
+		client: &auth.Client{
+			Client: client,
+			Header: http.Header{"User-Agent": {"graphd"}},
+			Cache:  auth.NewCache(),
+		},
+	}, nil
+}
+
+func (g *registry) String() string {
+	if g.plainHTTP {
+		return "http://" + g.base
+	}
+	return g.base
+}
+
+func (g *registry) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarget, string, error) {
+	return g.repository(r)
+}
+
+func (g *registry) create(ctx context.Context, r reference) (oraslib.Target, string, error) {
+	return g.repository(r)
+}
+
+// repository returns the repository of r, and what r is called in it.
+func (g *registry) repository(r reference) (*remote.Repository, string, error) {
+	host, prefix, _ := strings.Cut(g.base, "/")
+	ref := ociregistry.Reference{Registry: host, Repository: path.Join(prefix, r.path)}
+	if err := ref.ValidateRepository(); err != nil {
+		return nil, "", fmt.Errorf("%w: repository %q: names in a registry are of a-z, 0-9, '.', '_' and '-'",
+			ErrInvalidReference, ref.Repository)
+	}
+	repo := &remote.Repository{
+		Reference:       ref,
+		Client:          g.client,
+		PlainHTTP:       g.plainHTTP,
+		TagListPageSize: listed,
+		TagListMaxPages: 1,
+	}
+	if r.digest != "" {
+		return repo, r.digest.String(), nil
+	}
+	return repo, r.tagOrDefault(), nil
+}
+
+func (g *registry) explain(ctx context.Context, r reference, err error) error {
+	var response *errcode.ErrorResponse
+	var untrusted x509.UnknownAuthorityError
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return g.explainNotFound(ctx, r, err)
+	case errors.Is(err, auth.ErrBasicCredentialNotFound),
+		errors.As(err, &response) && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden):
+		return fmt.Errorf("the registry lets nobody in without credentials, or hides that there is no such repository: %w", err)
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return fmt.Errorf("the registry speaks plain HTTP; write http:// before its name: %w", err)
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("the registry's certificate is signed by nobody this machine trusts; add its authority to the system's: %w", err)
+	}
+	return err
+}
+
+// explainNotFound says what tags the repository has, or that there is none.
+func (g *registry) explainNotFound(ctx context.Context, r reference, err error) error {
+	repo, _, findErr := g.repository(r)
+	if findErr != nil {
+		return err
+	}
+	var tags []string
+	listErr := repo.Tags(ctx, "", func(page []string) error {
+		tags = append(tags, page...)
+		return nil
+	})
+	if listErr != nil && !errors.Is(listErr, errdef.ErrTooManyPages) {
+		hint := ""
+		if _, prefix, ok := strings.Cut(g.base, "/"); ok && strings.HasPrefix(r.path, prefix+"/") {
+			hint = fmt.Sprintf("; %q stands both in the endpoint and in the reference: take it out of one", prefix)
+		}
+		return fmt.Errorf("%w; nor does %s list a repository %s%s", err, repo.Reference.Registry, repo.Reference.Repository, hint)
+	}
+	if len(tags) == 0 {
+		return fmt.Errorf("%w; the repository has no tags", err)
+	}
+	hint := ""
+	if tag, ok := nearest.Word(r.tagOrDefault(), tags); ok && r.digest == "" {
+		hint = fmt.Sprintf("; did you mean %s?", tag)
+	}
+	return fmt.Errorf("%w; the repository has the tags %s%s", err, enumerate(tags), hint)
+}
