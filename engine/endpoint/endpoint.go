@@ -32,7 +32,9 @@ type Source interface {
 	// Run connects, receives, and calls emit with each delivery, in order and from
 	// one goroutine, until ctx ends; it reconnects by itself and returns nil when
 	// ctx ended, an error only when going on is pointless (bad credentials, a
-	// configuration that the peer refuses). emit may block: that is back-pressure,
+	// configuration that the peer refuses). A source whose input is finite returns
+	// nil at its end, at once, and then takes settlements after it returned: the
+	// graph ends when all its sources have. emit may block: that is back-pressure,
 	// which the source turns into its protocol's own (a driver whose reader must
 	// not block queues as many as its peer may send unacknowledged). Deliveries
 	// that are not settled when Run returns will be redelivered by the peer where
@@ -44,7 +46,9 @@ type Source interface {
 	Connected() bool
 }
 
-// Sink is where messages go.
+// Sink is where messages go. It takes their properties as they are: the message
+// time is in there already, as the user property "__ts", which the engine has put
+// in before Send. What is sent is Payload, whatever the message's Kind.
 type Sink interface {
 	// Run connects and keeps connected until ctx ends, then waits for outstanding
 	// confirmations (bounded by the driver's grace), disconnects, and returns nil;
@@ -56,7 +60,7 @@ type Sink interface {
 	// the delivery is confirmed (QoS 0: written), or with an error when m can never
 	// be delivered (too large, refused by the peer for good). Sends by one caller
 	// are delivered in order; done calls come in that order too. m is immutable and
-	// not retained after done.
+	// not retained after done, nor are the slices in it but for Payload.
 	Send(ctx context.Context, m *message.Message, done func(error)) error
 	// Connected reports whether the sink is connected.
 	Connected() bool
