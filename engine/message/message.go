@@ -8,7 +8,11 @@
 // first (Clone); the slices in it stay shared and are replaced, never written.
 package message
 
-import "github.com/wasm-graph/graphd/engine/hlc"
+import (
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/hlc"
+)
 
 // Kind is the case of the processor world's data-model variant.
 type Kind uint8
@@ -32,6 +36,19 @@ type Message struct {
 
 	Format        string // Snapshot only
 	Width, Height uint32 // Snapshot only, in pixels
+
+	Envelope *Envelope // nil where the transport said nothing more
+}
+
+// Envelope is what a transport says about a message beside what guests see and
+// set. It travels with the message from source to sink, unread by operators; a
+// sink uses what its own protocol can express.
+type Envelope struct {
+	Retained      bool      // the publisher asked the broker to keep it
+	Text          bool      // the publisher declared the payload to be UTF-8
+	Expires       time.Time // from then on not worth delivering; zero: never
+	ResponseTopic string    // where the publisher expects an answer
+	Correlation   []byte    // what that answer has to repeat
 }
 
 // Property is a user property.

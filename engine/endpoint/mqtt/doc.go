@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mqtt moves messages between a graph and an MQTT 5 broker.
+//
+// A Source subscribes, a Sink publishes, each on a connection and in a session of
+// its own, so that a reader held back by a busy engine cannot delay the
+// acknowledgements that the writer waits for.
+//
+// # Delivery
+//
+// At QoS 1 nothing is lost between the two. A source acknowledges a PUBLISH when
+// its delivery is settled, not when it arrives, and in the order of arrival. That
+// is also the back-pressure: the broker keeps at most the receive maximum
+// unacknowledged, and the source has room for as many, so its reader never waits
+// for the engine and pings are answered however busy that is. A sink keeps a
+// window of PUBLISHes in flight, written in order, and confirms them in order. At
+// QoS 0 a source drops and counts what it has no room for, and a sink confirms
+// what it has written.
+//
+// A lost connection is made again, with growing pauses, and the session resumed.
+// Acknowledgements of the lost connection are void by then: the broker sends those
+// messages again, and they become deliveries again. A sink sends what is
+// unconfirmed again, in the old order. Only a broker that refuses us ends a Run.
+//
+// # Why not more of the client library
+//
+// Packets, the reader, pings and the handshake are paho.golang's Client. Its
+// session manager and its reconnecting wrapper are not used, because both own what
+// matters here: when to acknowledge, and which PUBLISH is written next. So a Source
+// and a Sink are session managers themselves, one object for each connection.
+package mqtt

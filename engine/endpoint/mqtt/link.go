@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtt
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/log"
+	"github.com/eclipse/paho.golang/paho/session"
+)
+
+// peer is what a Source and a Sink each make of one connection: the client
+// library's session manager, which sees every packet that has an identifier.
+type peer interface {
+	session.SessionManager
+	// farewell returns the broker's DISCONNECT, nil if it sent none. Valid once the
+	// connection has ended.
+	farewell() *ReasonError
+}
+
+// link is one live connection.
+type link struct {
+	conn   *conn
+	client *paho.Client
+	peer   peer
+	pinger *pinger
+	since  time.Time
+}
+
+// dial connects to the broker and makes the MQTT handshake, both within
+// ConnectTimeout. An error that wraps a *ReasonError was the broker's answer.
+func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(), received func(*paho.Publish)) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	raw, err := c.dialNet(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
+	}
+	l := &link{conn: newConn(raw, drained), peer: p, pinger: &pinger{DefaultPinger: paho.NewDefaultPinger()}}
+	l.client = paho.NewClient(paho.ClientConfig{
+		ClientID:      c.ClientID,
+		Conn:          l.conn,
+		Session:       p,
+		PingHandler:   l.pinger,
+		PacketTimeout: c.ConnectTimeout,
+		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
+			received(r.Packet)
+			return true, nil
+		}},
+	})
+	expiry, inflight := c.expirySeconds(), uint16(c.MaxInflight)
+	ack, err := l.client.Connect(ctx, &paho.Connect{
+		ClientID:     c.ClientID,
+		CleanStart:   cleanStart,
+		KeepAlive:    c.keepAliveSeconds(),
+		Username:     c.Username,
+		UsernameFlag: c.Username != "",
+		Password:     c.Password,
+		PasswordFlag: len(c.Password) > 0,
+		Properties: &paho.ConnectProperties{
+			SessionExpiryInterval: &expiry,
+			ReceiveMaximum:        &inflight,
+			RequestProblemInfo:    true,
+		},
+	})
+	if err != nil {
+		if ack != nil && ack.ReasonCode >= 0x80 {
+			err = connectionRefused(&ReasonError{Code: ack.ReasonCode, Reason: ack.Properties.ReasonString})
+		}
+		return nil, fmt.Errorf("mqtt: connect %s as %s: %w", c.Address, c.ClientID, cmp.Or(err, l.conn.cause()))
+	}
+	l.since = time.Now()
+	return l, nil
+}
+
+func (c Config) dialNet(ctx context.Context) (net.Conn, error) {
+	if c.TLS == nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", c.Address)
+	}
+	return (&tls.Dialer{Config: c.TLS}).DialContext(ctx, "tcp", c.Address)
+}
+
+// wait returns when the connection is lost, with the reason, or when ctx ends:
+// then it sends what is left and a DISCONNECT that keeps the session, and returns
+// nil.
+func (l *link) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		l.close()
+		return nil
+	case <-l.client.Done():
+		return fmt.Errorf("mqtt: connection lost: %w", l.cause())
+	}
+}
+
+// close ends the connection in good order. The session stays at the broker for
+// as long as it was told to when connecting.
+func (l *link) close() {
+	// An error says that the connection is gone already, which is what we want.
+	_ = l.client.Disconnect(&paho.Disconnect{})
+}
+
+// cause says why the connection ended.
+func (l *link) cause() error {
+	if bye := l.peer.farewell(); bye != nil {
+		return bye
+	}
+	return cmp.Or(l.pinger.failed, l.conn.cause(), error(net.ErrClosed))
+}
+
+// pinger keeps the error that the client library reports only after the
+// connection's end. failed may be read once the client is done.
+type pinger struct {
+	*paho.DefaultPinger
+	failed error
+}
+
+// Run pings until ctx ends or the peer stays silent.
+func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error {
+	p.failed = p.DefaultPinger.Run(ctx, conn, keepAlive)
+	return p.failed
+}
+
+// keepConnected calls use again and again, until ctx ends (nil) or the broker
+// refuses us for good. use makes one connection, serves it until its end, and
+// returns how long it was up and what ended it.
+func (c Config) keepConnected(ctx context.Context, use func(context.Context) (time.Duration, error)) error {
+	delay := c.MinBackoff
+	for {
+		up, err := use(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case isFinal(err):
+			return err
+		case up > 2*delay:
+			// A connection that outlived the pauses between attempts starts a new
+			// series. One that was ended as soon as it was up, by a second client
+			// of the same id for one, does not.
+			delay = c.MinBackoff
+		}
+		pause := delay/2 + rand.N(delay/2+1)
+		c.Logger.Warn("mqtt: not connected", "broker", c.Address, "client", c.ClientID, "error", err, "retry", pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		delay = min(2*delay, c.MaxBackoff)
+	}
+}
+
+// basePeer is what the peers of a source and of a sink have in common, mostly
+// parts of the client library's session manager that neither has a use for.
+type basePeer struct {
+	bye *ReasonError // written by the reader, read after the connection's end
+}
+
+func (*basePeer) Ack(*packets.Publish) error { return nil }
+func (*basePeer) Close() error               { return nil }
+func (*basePeer) SetErrorLogger(log.Logger)  {}
+func (*basePeer) SetDebugLogger(log.Logger)  {}
+
+func (p *basePeer) farewell() *ReasonError { return p.bye }
+
+// ConnectionLost takes the broker's DISCONNECT, if there was one.
+func (p *basePeer) ConnectionLost(d *packets.Disconnect) error {
+	if d == nil {
+		return nil
+	}
+	p.bye = &ReasonError{Code: d.ReasonCode}
+	if d.Properties != nil {
+		p.bye.Reason = d.Properties.ReasonString
+	}
+	return nil
+}
+
+// AddToSession refuses packets that are sent by way of the client library.
+func (*basePeer) AddToSession(context.Context, session.Packet, chan<- packets.ControlPacket) error {
+	return errors.ErrUnsupported
+}

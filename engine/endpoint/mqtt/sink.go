@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/wasm-graph/graphd/engine/message"
+)
+
+// ErrClosed reports a Send to a sink that has ended, or is ending.
+var ErrClosed = errors.New("sink is closed")
+
+// Sink publishes messages. Its methods may be called from any goroutine; Run is
+// called once.
+type Sink struct {
+	config Config
+	topic  string
+
+	connected atomic.Bool
+	stats     struct{ sent, resent, refused, expired, connections atomic.Uint64 }
+
+	mu      sync.Mutex
+	changed sync.Cond     // room, current or closed changed
+	closed  bool          // guarded by mu: nothing more is accepted
+	empty   chan struct{} // closed when closed and nothing is left to confirm
+	current *sender       // guarded by mu: the live connection, nil without
+
+	// queue holds what was accepted and is not confirmed, oldest first. The
+	// publication at queue[i] has number first+i, which gives its packet identifier.
+	queue      []*publication // guarded by mu
+	first      uint64         // guarded by mu
+	written    int            // guarded by mu: so many of queue were written on current
+	unanswered int            // guarded by mu: so many of these have no answer
+	suspects   uint64         // guarded by mu: send those below it one at a time
+	confirming bool           // guarded by mu: somebody is calling done functions
+}
+
+// publication is one accepted message.
+type publication struct {
+	message  *message.Message
+	done     func(error)
+	sent     bool  // written on this connection or an earlier one
+	answered bool  // nothing is left to do but to call done
+	err      error // with this
+}
+
+// SinkStats counts what a sink did since it was made.
+type SinkStats struct {
+	Sent        uint64 // messages written for the first time
+	Resent      uint64 // messages written again on a new connection
+	Refused     uint64 // messages that can never be delivered
+	Expired     uint64 // messages whose expiry passed before they could be written
+	Connections uint64 // connections made
+}
+
+// NewSink returns a sink that publishes every message to topic or, where topic is
+// empty, to the message's own.
+func NewSink(config Config, topic string) (*Sink, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if topic != "" {
+		if err := checkTopic(topic); err != nil {
+			return nil, fmt.Errorf("mqtt: configure client %s: topic %q: %w", config.ClientID, topic, err)
+		}
+	}
+	s := &Sink{config: config.withDefaults(), topic: topic, empty: make(chan struct{})}
+	s.changed.L = &s.mu
+	return s, nil
+}
+
+// Connected reports whether the sink is connected.
+func (s *Sink) Connected() bool { return s.connected.Load() }
+
+// Stats returns the counters.
+func (s *Sink) Stats() SinkStats {
+	return SinkStats{
+		Sent:        s.stats.sent.Load(),
+		Resent:      s.stats.resent.Load(),
+		Refused:     s.stats.refused.Load(),
+		Expired:     s.stats.expired.Load(),
+		Connections: s.stats.connections.Load(),
+	}
+}
+
+// Run implements endpoint.Sink. What is still unconfirmed after DrainTimeout stays
+// so: its done functions are never called.
+func (s *Sink) Run(ctx context.Context) error {
+	// The connection outlives ctx by the drain.
+	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	ended := make(chan error, 1)
+	go func() { ended <- s.config.keepConnected(online, s.transmit) }()
+
+	select {
+	case err := <-ended: // refused for good
+		s.close()
+		return err
+	case <-ctx.Done():
+		s.close()
+	}
+	drain := time.NewTimer(s.config.DrainTimeout)
+	defer drain.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-drain.C:
+		s.config.Logger.Warn("mqtt: ending with unconfirmed messages", "client", s.config.ClientID, "count", s.unconfirmed())
+	case <-s.empty:
+	}
+	disconnect()
+	return <-ended
+}
+
+// transmit makes one connection and serves it to its end.
+func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
+	c := &sender{sink: s}
+	// Whatever session an earlier process left at the broker, nobody here knows
+	// its unacknowledged packets: the first connection starts a new one.
+	cleanStart := s.stats.connections.Load() == 0
+	l, err := s.config.dial(ctx, c, cleanStart, s.drained, func(*paho.Publish) {})
+	if err != nil {
+		return 0, err
+	}
+	s.stats.connections.Add(1)
+	s.connected.Store(true)
+	s.config.Logger.Info("mqtt: ready to publish", "broker", s.config.Address, "client", s.config.ClientID, "window", c.window)
+	err = l.wait(ctx)
+	s.connected.Store(false)
+	s.detach(c)
+	return time.Since(l.since), err
+}
+
+// Send implements endpoint.Sink. done must not call Send.
+func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.room(ctx); err != nil {
+		return err
+	}
+	s.queue = append(s.queue, &publication{message: m, done: done})
+	s.pump()
+	return nil
+}
+
+// room waits until a message can be accepted. The caller holds mu.
+func (s *Sink) room(ctx context.Context) error {
+	full := func() bool { return s.current == nil || len(s.queue) >= s.current.window }
+	if full() && !s.closed {
+		defer context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.changed.Broadcast()
+		})()
+	}
+	for full() && !s.closed && ctx.Err() == nil {
+		s.changed.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed {
+		return fmt.Errorf("mqtt: send as %s: %w", s.config.ClientID, ErrClosed)
+	}
+	return nil
+}
+
+// pump writes as much of the queue as the window, the connection's buffer and
+// suspicion allow; first sends and repetitions alike, in order. It never blocks.
+// The caller holds mu, which is released while done functions run.
+func (s *Sink) pump() {
+	c := s.current
+	for c != nil && s.written < len(s.queue) && s.unanswered < s.window() && !c.conn.full() {
+		p := s.queue[s.written]
+		if !p.answered {
+			if !s.write(c, p, s.first+uint64(s.written)) {
+				break // the connection is gone, which its end will tell us
+			}
+		}
+		s.written++
+	}
+	s.confirm()
+}
+
+// window is how many publications may await their answers. The caller holds mu.
+func (s *Sink) window() int {
+	if s.first < s.suspects {
+		return 1
+	}
+	return s.current.window
+}
+
+// write writes one publication, or answers it where that cannot be done. It
+// reports false where the connection is gone. The caller holds mu.
+func (s *Sink) write(c *sender, p *publication, number uint64) bool {
+	packet, err := c.encode(p.message)
+	switch {
+	case errors.Is(err, errExpired):
+		p.answered = true
+		s.stats.expired.Add(1)
+		return true
+	case err != nil:
+		s.refuse(p, err)
+		return true
+	}
+	packet.Duplicate = p.sent && c.resumed
+	if packet.QoS > 0 {
+		packet.PacketID = packetID(number)
+	}
+	if _, err := packet.WriteTo(c.conn); err != nil {
+		return false
+	}
+	if p.sent {
+		s.stats.resent.Add(1)
+	} else {
+		s.stats.sent.Add(1)
+	}
+	p.sent = true
+	if packet.QoS > 0 {
+		s.unanswered++
+	} else {
+		p.answered = true
+	}
+	return true
+}
+
+// refuse answers p with why it can never be delivered. The caller holds mu.
+func (s *Sink) refuse(p *publication, err error) {
+	p.answered = true
+	p.err = fmt.Errorf("mqtt: publish as %s: %w", s.config.ClientID, err)
+	s.stats.refused.Add(1)
+}
+
+// confirm calls the done functions of the answered publications at the front, in
+// order. While one goroutine does so, others leave theirs to it. The caller holds
+// mu, which is released during the calls.
+func (s *Sink) confirm() {
+	if s.confirming {
+		return
+	}
+	s.confirming = true
+	for len(s.queue) > 0 && s.queue[0].answered {
+		p := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		s.first++
+		s.written = max(s.written-1, 0)
+		s.mu.Unlock()
+		p.done(p.err)
+		s.mu.Lock()
+		s.changed.Broadcast()
+	}
+	s.confirming = false
+	s.reportEmpty()
+}
+
+// close refuses further messages.
+func (s *Sink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.changed.Broadcast()
+	s.reportEmpty()
+}
+
+// reportEmpty tells Run that nothing is left to wait for. The caller holds mu.
+func (s *Sink) reportEmpty() {
+	if !s.closed || s.confirming || len(s.queue) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+func (s *Sink) unconfirmed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
+}
+
+// drained goes on writing after the connection's buffer has emptied.
+func (s *Sink) drained() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pump()
+}
+
+// attach makes c the live connection and offers it everything unconfirmed.
+func (s *Sink) attach(c *sender) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.written, s.unanswered = c, 0, 0
+	s.changed.Broadcast()
+	s.pump()
+}
+
+// detach ends c. If the broker ended it because of a packet, the culprit would
+// come again on the next connection, and end that too. So whatever was in flight
+// is sent one at a time then, and the one for which that happens is given up.
+func (s *Sink) detach(c *sender) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+	if c.bye == nil || !blamesPacket(c.bye.Code) {
+		return
+	}
+	if s.unanswered != 1 {
+		s.suspects = s.first + uint64(len(s.queue))
+		return
+	}
+	for _, p := range s.queue[:s.written] {
+		if !p.answered {
+			s.refuse(p, c.bye)
+			break
+		}
+	}
+	s.confirm()
+}
+
+// answer takes the broker's answer to the publication with that identifier.
+func (s *Sink) answer(c *sender, id uint16, reason *ReasonError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := int((uint64(id) + math.MaxUint16 - uint64(packetID(s.first))) % math.MaxUint16)
+	if s.current != c || i >= s.written || s.queue[i].answered {
+		return
+	}
+	p := s.queue[i]
+	switch {
+	case reason == nil:
+		p.answered = true
+	case reason.Code == packets.PubackQuotaExceeded:
+		// Not accepted, but not for good. The pause before the next connection
+		// gives the broker time, and everything unconfirmed is then sent in order.
+		p.sent = false
+		c.bye = reason
+		c.conn.Conn.Close()
+		return
+	default:
+		s.refuse(p, reason)
+	}
+	s.unanswered--
+	s.pump()
+}
+
+// packetID returns the identifier of the publication with that number. At most
+// 65535 are unconfirmed, so no two of them share one.
+func packetID(number uint64) uint16 { return uint16(number%math.MaxUint16) + 1 }
+
+// sender is a sink's side of one connection.
+type sender struct {
+	basePeer
+	sink      *Sink
+	conn      *conn
+	window    int  // most publications unanswered
+	maxPacket int  // bytes
+	retain    bool // the broker can retain messages
+	resumed   bool // the broker still had our session
+}
+
+// ConAckReceived begins the connection: it learns the broker's limits and sends
+// what earlier ones left unconfirmed.
+func (c *sender) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Connack) error {
+	props := ack.Properties
+	if props.MaximumQOS != nil && *props.MaximumQOS < c.sink.config.QoS.level() {
+		return refusedForGood{fmt.Errorf("the broker offers quality of service %d at most", *props.MaximumQOS)}
+	}
+	c.conn = w.(*conn)
+	c.resumed = ack.SessionPresent
+	c.window = c.sink.config.MaxInflight
+	if props.ReceiveMaximum != nil {
+		c.window = min(c.window, max(int(*props.ReceiveMaximum), 1))
+	}
+	c.maxPacket = math.MaxInt
+	if props.MaximumPacketSize != nil {
+		c.maxPacket = int(*props.MaximumPacketSize)
+	}
+	c.retain = c.sink.config.Retain == KeepRetain && (props.RetainAvailable == nil || *props.RetainAvailable == 1)
+	c.sink.attach(c)
+	return nil
+}
+
+// PacketReceived takes the PUBACKs.
+func (c *sender) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
+	ack, ok := p.Content.(*packets.Puback)
+	if !ok {
+		return nil
+	}
+	var reason *ReasonError
+	if ack.ReasonCode >= 0x80 {
+		reason = &ReasonError{Code: ack.ReasonCode}
+		if ack.Properties != nil {
+			reason.Reason = ack.Properties.ReasonString
+		}
+	}
+	c.sink.answer(c, ack.PacketID, reason)
+	return nil
+}
+
+// encode makes the PUBLISH of m for this connection's broker.
+func (c *sender) encode(m *message.Message) (*packets.Publish, error) {
+	topic := c.sink.topic
+	if topic == "" {
+		topic = m.Topic
+	}
+	packet, err := encode(m, topic, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	packet.QoS = c.sink.config.QoS.level()
+	packet.Retain = packet.Retain && c.retain
+	if c.maxPacket < math.MaxInt {
+		if size := packetSize(packet); size > c.maxPacket {
+			return nil, fmt.Errorf("packet of %d bytes: the broker takes %d", size, c.maxPacket)
+		}
+	}
+	return packet, nil
+}
+
+// packetSize returns the encoded size of p in bytes.
+func packetSize(p *packets.Publish) int {
+	size := 0
+	for _, b := range p.Buffers() {
+		size += len(b)
+	}
+	for rest := size; rest > 0x7f; rest >>= 7 { // the length field has 7 bits a byte
+		size++
+	}
+	return size + 2 // type and the length's first byte
+}

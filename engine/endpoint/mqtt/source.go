@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
+)
+
+// Source receives what is published on some topics. Its methods may be called
+// from any goroutine; Run is called once.
+type Source struct {
+	config  Config
+	filters []string
+
+	connected atomic.Bool
+	stats     struct{ received, redelivered, dropped, connections atomic.Uint64 }
+
+	mu      sync.Mutex
+	changed sync.Cond // something for the emitter: queue, current or stopped changed
+	queue   []arrival // guarded by mu: queue[head:] awaits emission
+	head    int       // guarded by mu
+	bytes   int       // guarded by mu: payloads in the queue
+	current *receiver // guarded by mu: the live connection, nil without
+	stopped bool      // guarded by mu: nothing more will be emitted
+}
+
+// arrival is a delivery that waits to be emitted.
+type arrival struct {
+	endpoint.Delivery
+	from *receiver // whom to acknowledge it to; nil at QoS 0
+}
+
+// SourceStats counts what a source did since it was made.
+type SourceStats struct {
+	Received    uint64 // messages that arrived
+	Redelivered uint64 // of these, marked by the broker as sent before
+	Dropped     uint64 // of these, QoS 0 messages for which the queue had no room
+	Connections uint64 // connections made
+}
+
+// NewSource returns a source of the messages that match any of filters, which may
+// be shared subscriptions, written $share/GROUP/FILTER or $shared/GROUP/FILTER.
+func NewSource(config Config, filters ...string) (*Source, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if len(filters) == 0 {
+		return nil, fmt.Errorf("mqtt: configure client %s: no topic filter", config.ClientID)
+	}
+	s := &Source{config: config.withDefaults()}
+	for _, text := range filters {
+		f, err := filter(text)
+		if err != nil {
+			return nil, fmt.Errorf("mqtt: configure client %s: topic filter %q: %w", config.ClientID, text, err)
+		}
+		s.filters = append(s.filters, f)
+	}
+	s.changed.L = &s.mu
+	return s, nil
+}
+
+// Connected reports whether the source is connected and subscribed.
+func (s *Source) Connected() bool { return s.connected.Load() }
+
+// Stats returns the counters.
+func (s *Source) Stats() SourceStats {
+	return SourceStats{
+		Received:    s.stats.received.Load(),
+		Redelivered: s.stats.redelivered.Load(),
+		Dropped:     s.stats.dropped.Load(),
+		Connections: s.stats.connections.Load(),
+	}
+}
+
+// Run implements endpoint.Source.
+func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-chan struct{}) error {
+	// The connection outlives ctx by the flush.
+	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	ended := make(chan error, 1)
+	go func() {
+		err := s.config.keepConnected(online, s.receive)
+		s.stop()
+		ended <- err
+	}()
+	defer context.AfterFunc(ctx, s.stop)()
+
+	for {
+		d, ok := s.next()
+		if !ok {
+			break
+		}
+		emit(d)
+	}
+	select {
+	case err := <-ended: // refused for good
+		return err
+	case <-flush:
+		disconnect()
+		return <-ended
+	}
+}
+
+// receive makes one connection and serves it to its end.
+func (s *Source) receive(ctx context.Context) (time.Duration, error) {
+	r := &receiver{source: s}
+	l, err := s.config.dial(ctx, r, false, nil, r.received)
+	if err != nil {
+		return 0, err
+	}
+	if s.stats.connections.Add(1) > 1 && !r.resumed {
+		s.config.Logger.Warn("mqtt: the broker has lost the session, and with it what it held for us",
+			"broker", s.config.Address, "client", s.config.ClientID)
+	}
+	defer func() {
+		s.connected.Store(false)
+		s.detach(r)
+	}()
+	if err := s.subscribe(ctx, l); err != nil {
+		l.close()
+		return 0, err
+	}
+	s.connected.Store(true)
+	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
+	err = l.wait(ctx)
+	return time.Since(l.since), err
+}
+
+// subscribe subscribes to all filters, also in a session that had them: they may
+// have been others then. Retained messages come only with a new subscription.
+func (s *Source) subscribe(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
+	defer cancel()
+	request := &paho.Subscribe{}
+	for _, f := range s.filters {
+		request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{
+			Topic:             f,
+			QoS:               s.config.QoS.level(),
+			RetainHandling:    packets.RetainSendOnSubscribeIfNew,
+			RetainAsPublished: true,
+		})
+	}
+	ack, err := l.client.Subscribe(ctx, request)
+	if ack != nil {
+		for i, code := range ack.Reasons {
+			switch {
+			case i >= len(s.filters):
+			case code >= 0x80:
+				err := subscriptionRefused(&ReasonError{Code: code, Reason: ack.Properties.ReasonString})
+				return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters[i], err)
+			case code < s.config.QoS.level():
+				s.config.Logger.Warn("mqtt: subscribed at a lower quality of service than asked for",
+					"client", s.config.ClientID, "filter", s.filters[i], "granted", code)
+			}
+		}
+	}
+	if errors.Is(err, paho.ErrInvalidArguments) {
+		err = refusedForGood{err} // the broker said beforehand that it cannot
+	}
+	if err != nil {
+		return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters, err)
+	}
+	return nil
+}
+
+// attach makes r the live connection. What an earlier connection delivered and
+// the engine has not seen yet comes again if the session was resumed, and only
+// then may be forgotten.
+func (s *Source) attach(r *receiver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.resumed {
+		kept := s.queue[:0]
+		s.bytes = 0
+		for _, a := range s.queue[s.head:] {
+			if a.from == nil {
+				kept = append(kept, a)
+				s.bytes += len(a.Message.Payload)
+			}
+		}
+		clear(s.queue[len(kept):])
+		s.queue, s.head = kept, 0
+	}
+	s.current = r
+	s.changed.Signal()
+}
+
+// detach ends r: its acknowledgements are void, and the queue is held until the
+// next connection has shown what will come again.
+func (s *Source) detach(r *receiver) {
+	r.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+}
+
+// stop ends the emission.
+func (s *Source) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	s.changed.Signal()
+}
+
+// push queues a, which is never refused at QoS 1: the receive maximum bounds those.
+func (s *Source) push(a arrival) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.from == nil && (len(s.queue)-s.head >= s.config.Queue || s.bytes >= s.config.QueueBytes) {
+		s.stats.dropped.Add(1)
+		return
+	}
+	if s.head > len(s.queue)/2 { // reuse the front rather than grow
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
+	s.queue = append(s.queue, a)
+	s.bytes += len(a.Message.Payload)
+	s.changed.Signal()
+}
+
+// next waits for the next delivery to emit. It reports false when there will be
+// none.
+func (s *Source) next() (endpoint.Delivery, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.stopped && (s.current == nil || s.head == len(s.queue)) {
+		s.changed.Wait()
+	}
+	if s.stopped {
+		return endpoint.Delivery{}, false
+	}
+	d := s.queue[s.head].Delivery
+	s.queue[s.head] = arrival{}
+	s.head++
+	s.bytes -= len(d.Message.Payload)
+	return d, true
+}
+
+// receiver is a source's side of one connection: it queues what arrives and
+// acknowledges what is settled, in the order of arrival.
+type receiver struct {
+	basePeer
+	source  *Source
+	resumed bool // the broker still had our session; set before anything arrives
+
+	mu       sync.Mutex
+	out      *conn                        // guarded by mu: nil once acknowledgements are void
+	first    uint64                       // guarded by mu: number of the arrival at unsent[0]
+	unsent   []acknowledgement            // guarded by mu: of arrivals, in order
+	acks     []byte                       // guarded by mu: scratch
+	answer   chan<- packets.ControlPacket // guarded by mu: takes the SUBACK
+	arrivals uint64                       // guarded by mu: QoS 1 arrivals so far
+}
+
+// acknowledgement is the PUBACK that an arrival will get.
+type acknowledgement struct {
+	packet  uint16
+	settled bool
+}
+
+// ConAckReceived begins the connection, before anything else is read from it.
+func (r *receiver) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Connack) error {
+	r.mu.Lock()
+	r.out = w.(*conn)
+	r.mu.Unlock()
+	r.resumed = ack.SessionPresent
+	r.source.attach(r)
+	return nil
+}
+
+// ConnectionLost ends the connection.
+func (r *receiver) ConnectionLost(d *packets.Disconnect) error {
+	r.close()
+	return r.basePeer.ConnectionLost(d)
+}
+
+// close voids the acknowledgements, and releases a subscriber that waits.
+func (r *receiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out, r.unsent = nil, nil
+	r.reply(packets.ControlPacket{})
+}
+
+// reply answers whoever waits for a SUBACK. The caller holds mu.
+func (r *receiver) reply(p packets.ControlPacket) {
+	if r.answer != nil {
+		r.answer <- p // has room for the one answer it gets
+		r.answer = nil
+	}
+}
+
+// AddToSession gives a SUBSCRIBE, the only packet with an identifier that a source
+// originates, its identifier.
+func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan<- packets.ControlPacket) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out == nil {
+		return session.ErrNoConnection
+	}
+	p.SetIdentifier(1)
+	r.answer = answer
+	return nil
+}
+
+// PacketReceived takes the SUBACK, and sends a QoS 1 PUBLISH the way that QoS 0
+// ones go, so that both stay in order.
+func (r *receiver) PacketReceived(p *packets.ControlPacket, publishes chan<- *packets.Publish) error {
+	switch content := p.Content.(type) {
+	case *packets.Publish:
+		publishes <- content
+	case *packets.Suback:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reply(*p)
+	}
+	return nil
+}
+
+// received queues a message. It does not block: the client library calls it from
+// behind the reader.
+func (r *receiver) received(p *paho.Publish) {
+	s := r.source
+	s.stats.received.Add(1)
+	if p.Duplicate() {
+		s.stats.redelivered.Add(1)
+	}
+	a := arrival{Delivery: endpoint.Delivery{Message: decode(p, time.Now())}}
+	if p.QoS > 0 {
+		r.mu.Lock()
+		number := r.arrivals
+		r.arrivals++
+		r.unsent = append(r.unsent, acknowledgement{packet: p.PacketID})
+		r.mu.Unlock()
+		a.from = r
+		a.Settle = func() { r.settle(number) }
+	}
+	s.push(a)
+}
+
+// settle marks an arrival as safe and acknowledges as many as are so from the
+// oldest on: the protocol wants PUBACKs in the order of the PUBLISHes.
+func (r *receiver) settle(number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out == nil {
+		return // the broker sends it again on the next connection
+	}
+	r.unsent[number-r.first].settled = true
+	n := 0
+	r.acks = r.acks[:0]
+	for ; n < len(r.unsent) && r.unsent[n].settled; n++ {
+		id := r.unsent[n].packet
+		r.acks = append(r.acks, packets.PUBACK<<4, 2, byte(id>>8), byte(id))
+	}
+	if n == 0 {
+		return
+	}
+	r.unsent = r.unsent[n:]
+	r.first += uint64(n)
+	r.out.writePackets(r.acks)
+}
