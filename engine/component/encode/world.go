@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package encode
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wasm-graph/graphd/engine/component/types"
+)
+
+// world is what a component is made to fit: the imports it may have and the
+// exports it will have, and where every named type is at home.
+type world struct {
+	imports []*types.Extern
+	exports []*types.Extern
+	// home holds, by *types.Type or *types.Resource, the import or export that
+	// declares a named type first. Every other mention is an alias of that one.
+	home map[any]place
+}
+
+// place is where a named type is at home: an import or export of the world, which
+// is an instance that exports the type under name, or is the type itself.
+type place struct {
+	outer    *types.Extern
+	name     string
+	exported bool // outer is an export of the world
+}
+
+// key is a type's identity: two externs name the same type if their keys are equal.
+func key(e *types.Extern) any {
+	if e.Resource != nil {
+		return e.Resource
+	}
+	return e.Type
+}
+
+// newWorld checks w and finds the homes of its types. Interfaces in extra that w
+// imports already are merged into it: their types become those of w.
+func newWorld(w *types.Component, extra []types.Extern) (*world, error) {
+	r := &world{home: map[any]place{}}
+	if w == nil {
+		return nil, errors.New("no world")
+	}
+	c := &checker{state: map[*types.Type]bool{}}
+	for _, side := range [][]types.Extern{w.Imports, w.Exports, extra} {
+		if err := c.externs(side); err != nil {
+			return nil, err
+		}
+	}
+	for i := range w.Imports {
+		r.addImport(&w.Imports[i])
+	}
+	for i := range extra {
+		r.addImport(&extra[i])
+	}
+	for i := range w.Exports {
+		e := &w.Exports[i]
+		if e.Sort == types.SortType {
+			return nil, fmt.Errorf("export %q: a world that exports a type is not supported", e.Name)
+		}
+		r.exports = append(r.exports, e)
+		if e.Sort == types.SortInstance {
+			r.settle(e, e, true)
+		}
+	}
+	for _, m := range c.resources {
+		if _, ok := r.home[m]; !ok {
+			return nil, fmt.Errorf("world: resource %q belongs to none of the world's interfaces", m.Name)
+		}
+	}
+	return r, nil
+}
+
+func (w *world) addImport(e *types.Extern) {
+	if have := w.findImport(e.Name); have != nil {
+		if have.Sort == types.SortInstance && e.Sort == types.SortInstance {
+			w.settle(have, e, false)
+		}
+		return
+	}
+	w.imports = append(w.imports, e)
+	switch e.Sort {
+	case types.SortInstance:
+		w.settle(e, e, false)
+	case types.SortType:
+		if _, ok := w.home[key(e)]; !ok {
+			w.home[key(e)] = place{e, e.Name, false}
+		}
+	}
+}
+
+// settle gives the types that from declares and nobody did before a home in e.
+func (w *world) settle(e, from *types.Extern, exported bool) {
+	for i := range from.Instance.Exports {
+		t := &from.Instance.Exports[i]
+		if t.Sort != types.SortType {
+			continue
+		}
+		if _, ok := w.home[key(t)]; !ok {
+			w.home[key(t)] = place{e, t.Name, exported}
+		}
+	}
+}
+
+func (w *world) findImport(name string) *types.Extern {
+	for _, e := range w.imports {
+		if e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+func (w *world) findExport(name string) *types.Extern {
+	for _, e := range w.exports {
+		if e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// function finds the function that a core import names: a function of an
+// imported instance, or of the world itself under rootModule. It returns the
+// import that has it, and nil twice if there is none.
+func (w *world) function(module, name string) (*types.Extern, *types.Func) {
+	if module == rootModule {
+		if e := w.findImport(name); e != nil && e.Sort == types.SortFunc {
+			return e, e.Func
+		}
+		return nil, nil
+	}
+	e := w.findImport(module)
+	if e == nil || e.Sort != types.SortInstance {
+		return nil, nil
+	}
+	if f := types.Find(e.Instance.Exports, name); f != nil && f.Sort == types.SortFunc {
+		return e, f.Func
+	}
+	return nil, nil
+}
+
+// resource finds the resource that an imported or exported instance names.
+func resource(e *types.Extern, name string) *types.Resource {
+	if e == nil || e.Sort != types.SortInstance {
+		return nil
+	}
+	t := types.Find(e.Instance.Exports, name)
+	if t == nil || t.Sort != types.SortType {
+		return nil
+	}
+	return t.Resource
+}
+
+// checker checks that externs are well-formed, so that nothing later needs to:
+// every sort has what it names, and no type contains itself.
+type checker struct {
+	state     map[*types.Type]bool // true once checked, false meanwhile
+	resources []*types.Resource    // that types refer to
+}
+
+func (c *checker) externs(externs []types.Extern) error {
+	for i := range externs {
+		e := &externs[i]
+		if err := c.extern(e); err != nil {
+			return fmt.Errorf("world: %q: %w", e.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) extern(e *types.Extern) error {
+	switch {
+	case e.Sort == types.SortFunc && e.Func != nil:
+		for _, p := range e.Func.Params {
+			if p.Type == nil {
+				return fmt.Errorf("parameter %q without type", p.Name)
+			}
+			if err := c.valueType(p.Type); err != nil {
+				return fmt.Errorf("parameter %q: %w", p.Name, err)
+			}
+		}
+		return c.valueType(e.Func.Result)
+	case e.Sort == types.SortType && e.Resource != nil:
+		return nil
+	case e.Sort == types.SortType && e.Type != nil:
+		return c.valueType(e.Type)
+	case e.Sort == types.SortInstance && e.Instance != nil:
+		for i := range e.Instance.Exports {
+			m := &e.Instance.Exports[i]
+			if m.Sort != types.SortFunc && m.Sort != types.SortType {
+				return fmt.Errorf("%q: an interface holds functions and types only", m.Name)
+			}
+			if err := c.extern(m); err != nil {
+				return fmt.Errorf("%q: %w", m.Name, err)
+			}
+		}
+		return nil
+	case e.Sort == types.SortComponent || e.Sort == types.SortCoreModule:
+		return errors.New("components and core modules in a world are not supported")
+	}
+	return errors.New("extern without the definition that its sort promises")
+}
+
+// valueType checks t; nil, a missing payload or result, is fine.
+func (c *checker) valueType(t *types.Type) error {
+	if t == nil || t.Kind.Primitive() {
+		return nil
+	}
+	if done, seen := c.state[t]; done {
+		return nil
+	} else if seen {
+		return fmt.Errorf("%s contains itself", t.Kind)
+	}
+	c.state[t] = false
+	for _, f := range t.Fields {
+		if f.Type == nil && (t.Kind == types.Record || t.Kind == types.Tuple) {
+			return fmt.Errorf("%s: field %q without type", t.Kind, f.Name)
+		}
+		if err := c.valueType(f.Type); err != nil {
+			return err
+		}
+	}
+	for _, e := range []*types.Type{t.Elem, t.Err} {
+		if err := c.valueType(e); err != nil {
+			return err
+		}
+	}
+	n := len(t.Fields)
+	switch t.Kind {
+	case types.Record, types.Tuple, types.Variant, types.Enum:
+		if n == 0 {
+			return fmt.Errorf("empty %s", t.Kind)
+		}
+	case types.Flags:
+		if n == 0 || n > 32 {
+			return fmt.Errorf("flags with %d labels, want 1 to 32", n)
+		}
+	case types.List, types.Option:
+		if t.Elem == nil {
+			return fmt.Errorf("%s without element", t.Kind)
+		}
+	case types.Own, types.Borrow:
+		if t.Resource == nil {
+			return fmt.Errorf("%s without resource", t.Kind)
+		}
+		c.resources = append(c.resources, t.Resource)
+	case types.Result:
+	default:
+		return fmt.Errorf("type of unknown kind %d", t.Kind)
+	}
+	c.state[t] = true
+	return nil
+}
+
+// pointers reports whether a value of type t holds pointers into memory when it
+// is passed flat.
+func pointers(t *types.Type) bool {
+	if t == nil {
+		return false
+	}
+	if t.Kind == types.String || t.Kind == types.List || pointers(t.Elem) || pointers(t.Err) {
+		return true
+	}
+	for _, f := range t.Fields {
+		if pointers(f.Type) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameButVersion returns the extern whose name differs from name only after the
+// '@', or nil.
+func sameButVersion(externs []*types.Extern, name string) *types.Extern {
+	base, _, _ := strings.Cut(name, "@")
+	for _, e := range externs {
+		if b, _, _ := strings.Cut(e.Name, "@"); b == base && e.Name != name {
+			return e
+		}
+	}
+	return nil
+}
