@@ -14,47 +14,23 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
+	"github.com/wasm-graph/graphd/engine/component/abi/abitest"
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
 )
 
-// guest is a linear memory with a bump allocator.
-type guest struct {
-	memory []byte
-	top    uint64
-	refuse error
-}
-
-func (g *guest) Bytes() []byte       { return g.memory }
-func (g *guest) Refused() bool       { return false }
-func (g *guest) Type() core.FuncType { return core.FuncType{} }
-func (g *guest) Call(_ context.Context, stack []uint64) error {
-	if g.refuse != nil {
-		return g.refuse
-	}
-	align, size := stack[2], stack[3]
-	g.top = (g.top + align - 1) &^ (align - 1)
-	stack[0] = g.top
-	g.top += size
-	for uint64(len(g.memory)) < g.top {
-		g.memory = append(g.memory, make([]byte, 1<<16)...)
-	}
-	return nil
-}
-
 // world is a guest with a frame on it and some resources.
 type world struct {
-	*guest
+	*abitest.Guest
 	frame *abi.Frame
 	table *abi.Table
 	host  *types.Resource
 }
 
 func newWorld(e abi.Encoding) *world {
-	w := &world{guest: &guest{memory: make([]byte, 1<<16), top: 8}, table: &abi.Table{}, host: &types.Resource{Name: "file"}}
-	w.frame = &abi.Frame{Table: w.table, Resources: []*abi.Resource{{Name: "file"}}, Enter: func(bool) {}}
-	w.frame.Begin(context.Background(), &abi.Heap{Memory: w.guest, Realloc: w.guest, Encoding: e})
+	w := &world{Guest: abitest.NewGuest(), table: &abi.Table{}, host: &types.Resource{Name: "file"}}
+	w.frame = w.Frame(e, w.table, &abi.Resource{Name: "file"})
 	return w
 }
 
@@ -154,7 +130,7 @@ func TestMemoryLayout(t *testing.T) {
 	at := stack[0]
 	want := map[uint64]byte{0: 1, 8: 2, 16: 3, 24: 1, 28: 4, 32: 5, 40: 6, 48: 7, 56: 0}
 	for off, b := range want {
-		if got := w.memory[at+off]; got != b {
+		if got := w.Memory[at+off]; got != b {
 			t.Errorf("byte %d is %d, want %d", off, got, b)
 		}
 	}
@@ -346,7 +322,7 @@ func TestRoundTrip(t *testing.T) {
 		for i := range stack {
 			stack[i] = area
 		}
-		w.top = area + 1<<13
+		w.Top = area + 1<<13
 		if err := s.LowerResult(w.frame, result, stack); err != nil {
 			t.Fatal(err)
 		}
@@ -384,12 +360,12 @@ func TestHostileLift(t *testing.T) {
 		{"string out of bounds", prim(types.String), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, 1<<16-1); put32(w, 20, 2) }, "out of bounds"},
 		{"string wraps", prim(types.String), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, math.MaxUint32); put32(w, 20, 1<<20) }, "out of bounds"},
 		{"string too long", prim(types.String), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 20, 1<<28) }, "longer than"},
-		{"invalid UTF-8", prim(types.String), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, 32); put32(w, 20, 1); w.memory[32] = 0xff }, "not valid UTF-8"},
+		{"invalid UTF-8", prim(types.String), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, 32); put32(w, 20, 1); w.Memory[32] = 0xff }, "not valid UTF-8"},
 		{"unpaired surrogate", prim(types.String), abi.UTF16, func(w *world, s []uint64) {
 			s[0] = 16
 			put32(w, 16, 32)
 			put32(w, 20, 1)
-			w.memory[32], w.memory[33] = 0x00, 0xd8
+			w.Memory[32], w.Memory[33] = 0x00, 0xd8
 		}, "not valid UTF-16"},
 		{"UTF-16 misaligned", prim(types.String), abi.UTF16, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, 33) }, "not aligned"},
 		{"list overflows", list(prim(types.U64)), 0, func(w *world, s []uint64) { s[0] = 16; put32(w, 16, 32); put32(w, 20, math.MaxUint32) }, "out of bounds"},
@@ -397,7 +373,7 @@ func TestHostileLift(t *testing.T) {
 		{"char beyond Unicode", prim(types.Char), 0, func(w *world, s []uint64) { s[0] = 0x110000 }, "invalid char"},
 		{"char surrogate", prim(types.Char), 0, func(w *world, s []uint64) { s[0] = 0xd800 }, "invalid char"},
 		{"enum case", &types.Type{Kind: types.Enum, Fields: make([]types.Field, 3)}, 0, func(w *world, s []uint64) { s[0] = 3 }, "discriminant 3"},
-		{"option case in memory", &types.Type{Kind: types.Option, Elem: prim(types.U32)}, 0, func(w *world, s []uint64) { s[0] = 16; w.memory[16] = 2 }, "discriminant 2"},
+		{"option case in memory", &types.Type{Kind: types.Option, Elem: prim(types.U32)}, 0, func(w *world, s []uint64) { s[0] = 16; w.Memory[16] = 2 }, "discriminant 2"},
 		{"unknown handle", nil, 0, func(w *world, s []uint64) { s[0] = 7 }, "unknown handle"},
 		{"handle zero", nil, 0, func(w *world, s []uint64) { s[0] = 0 }, "unknown handle"},
 	} {
@@ -420,7 +396,7 @@ func TestHostileLift(t *testing.T) {
 
 func put32(w *world, at int, v uint32) {
 	for i := range 4 {
-		w.memory[at+i] = byte(v >> (8 * i))
+		w.Memory[at+i] = byte(v >> (8 * i))
 	}
 }
 
@@ -436,7 +412,7 @@ func TestHostileRealloc(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(abi.UTF8)
 			s := w.compile(t, &types.Func{Params: record(prim(types.String)).Fields})
-			w.refuse = tt.refuse
+			w.Refuse = tt.refuse
 			if tt.refuse == nil {
 				w.frame.Heap.Realloc = wild{}
 			}
@@ -546,7 +522,7 @@ func FuzzLift(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 0, 0, 0}, uint32(0))
 	f.Fuzz(func(t *testing.T, memory []byte, at uint32) {
 		w := newWorld(abi.Latin1UTF16)
-		w.memory = memory
+		w.Memory = memory
 		w.frame.Begin(context.Background(), w.frame.Heap)
 		typ := &types.Type{Kind: types.List, Elem: variant(prim(types.String), record(prim(types.Char), prim(types.U64)), nil,
 			&types.Type{Kind: types.List, Elem: prim(types.U8)}, &types.Type{Kind: types.Own, Resource: w.host})}
