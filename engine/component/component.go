@@ -109,22 +109,15 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 	for i, e := range plan.Exports {
 		c.exports[exportKey{e.Interface, e.Name}] = i
 	}
-	exports := make([]*rewrite.Module, plan.Slots)
+	exports := make([]map[string]rewrite.Extern, plan.Slots)
 	for i, step := range plan.Steps {
 		s, ok := step.(*link.Instantiate)
 		if !ok {
 			continue
 		}
-		m, err := rewrite.Rewrite(s.Module, r.config.Limits, renamer(s))
-		if err != nil {
+		if exports[s.Slot], c.modules[i], err = r.compileCore(ctx, s); err != nil {
 			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
 		}
-		exports[s.Slot] = m
-		if c.modules[i], err = c.engine.Compile(ctx, m.Bytes); err != nil {
-			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
-		}
-		m.Bytes = nil
-		s.Module = nil // the caller's bytes are not needed any more
 	}
 	if err := checkLifts(plan, exports); err != nil {
 		return nil, err
@@ -133,21 +126,36 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 	return c, err
 }
 
-// renamer gives the imports of a core module the names of slots.
-func renamer(s *link.Instantiate) rewrite.Imports {
-	return rewrite.Imports{
-		Rename: func(module, name string, _ core.ExternKind) (string, string, error) {
-			ref, err := s.Resolve(module, name)
-			return link.SlotName(ref.Slot), ref.Name, err
+// compileCore rewrites the core module of s, its imports named after slots, and
+// compiles it.
+func (r *Runtime) compileCore(ctx context.Context, s *link.Instantiate) (exports map[string]rewrite.Extern, m core.Module, err error) {
+	decoded, err := rewrite.Decode(s.Module, r.config.Limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	wasm, err := decoded.Rewrite(rewrite.Options{
+		Rename: func(i rewrite.Import) (rewrite.Name, error) {
+			ref, err := s.Resolve(i.Module, i.Name)
+			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
 		},
 		Tick:     rewrite.Name{Module: link.SlotName(0), Field: tickName},
 		Overflow: rewrite.Name{Module: link.SlotName(0), Field: overflowName},
+	})
+	if err != nil {
+		return nil, nil, err
 	}
+	s.Module = nil // the caller's bytes are not needed any more
+	exports = make(map[string]rewrite.Extern, len(decoded.Exports))
+	for _, e := range decoded.Exports {
+		exports[e.Name] = e.Extern
+	}
+	m, err = r.config.Engine.Compile(ctx, wasm)
+	return exports, m, err
 }
 
 // checkLifts checks that lifted core functions exist and have the type that their
 // component type flattens to.
-func checkLifts(plan *link.Plan, slots []*rewrite.Module) error {
+func checkLifts(plan *link.Plan, slots []map[string]rewrite.Extern) error {
 	for _, l := range plan.Lifts {
 		want := l.Signature.LiftType()
 		if err := checkFunc(slots, l.Core, want); err != nil {
@@ -171,12 +179,12 @@ func checkLifts(plan *link.Plan, slots []*rewrite.Module) error {
 	return nil
 }
 
-func checkFunc(slots []*rewrite.Module, ref link.Ref, want core.FuncType) error {
+func checkFunc(slots []map[string]rewrite.Extern, ref link.Ref, want core.FuncType) error {
 	if ref.Slot == 0 {
 		return nil // a trampoline: its type is our own
 	}
-	e := slots[ref.Slot].Export(ref.Name)
-	if e == nil || e.Kind != core.ExternFunc {
+	e, ok := slots[ref.Slot][ref.Name]
+	if !ok || e.Kind != rewrite.Func {
 		return fmt.Errorf("core module exports no function %q", ref.Name)
 	}
 	if !e.Func.Equal(want) {
@@ -239,4 +247,16 @@ func trampolines(plan *link.Plan) []core.HostFunc {
 		funcs = append(funcs, f)
 	}
 	return funcs
+}
+
+// Resource returns the number, as in abi.Frame.Resources, of the resource that the
+// component imports as name from interface iface; ok is false where it does not.
+// Versions must be equal. A Codec needs it to pass handles.
+func (c *Component) Resource(iface, name string) (number int, ok bool) {
+	for n, r := range c.plan.Resources {
+		if r.Import != nil && r.Import.Interface == iface && r.Import.Name == name {
+			return n, true
+		}
+	}
+	return 0, false
 }

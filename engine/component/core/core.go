@@ -67,18 +67,6 @@ func (t FuncType) Equal(u FuncType) bool {
 // String returns t as "[i32 i32] -> [i64]", the specification's notation.
 func (t FuncType) String() string { return fmt.Sprintf("%v -> %v", t.Params, t.Results) }
 
-// ExternKind is what a core import or export is, by its binary encoding.
-type ExternKind byte
-
-// The kinds of core imports and exports.
-const (
-	ExternFunc   ExternKind = 0
-	ExternTable  ExternKind = 1
-	ExternMemory ExternKind = 2
-	ExternGlobal ExternKind = 3
-	ExternTag    ExternKind = 4
-)
-
 // HostFunc is a function that the host gives to guests. Call reads its
 // parameters from the front of stack and leaves its results there: stack is as
 // long as the larger of the two, one slot a value, 32-bit values in the low half.
