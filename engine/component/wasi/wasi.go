@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wasi gives WASI 0.2 to component instances.
+//
+// A [Host] serves one instance. What the instance may see of the world outside
+// comes in through its [Config]: clocks, randomness, where its output goes. There
+// is nothing else to reach. The interfaces of files, sockets and HTTP are there,
+// because guests import them whether they use them or not, but no directory is
+// open, and sockets, name lookups and requests are answered with the error that
+// their WIT has for what is denied. Of what a guest can get no handle of, the
+// functions are declared and not implemented: the runtime traps such a call by
+// name.
+//
+// Nothing here runs by itself. Streams are as synchronous as the readers and
+// writers behind them, and so always ready; the one thing that a guest can wait
+// for is the monotonic clock, by [Config.Wait], which a caller may replace to run
+// guests in virtual time.
+//
+// The declarations, in the folder wit, are those of WASI 0.2.12. A guest that was
+// built against an older 0.2 version imports a subset of them.
+package wasi
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/value"
+)
+
+// version is the WASI version that the embedded declarations are of.
+const version = "0.2.12"
+
+// Config is what one instance gets. The zero Config gives it the system's clocks
+// and randomness, and nothing to read; what it writes is lost.
+type Config struct {
+	// Stdin is the guest's standard input; nil is an empty one. It is read while
+	// the guest runs: a Reader that blocks holds the guest past its deadline.
+	Stdin io.Reader
+
+	// Stdout and Stderr take what the guest writes, each write as the guest made
+	// it; nil throws it away. They are called while the guest runs and should not
+	// block. An error ends the stream for the guest, [io.ErrClosedPipe] as closed.
+	Stdout io.Writer
+	Stderr io.Writer
+
+	// Args are the program's arguments, its name first. Env are its environment
+	// variables, names and values.
+	Args []string
+	Env  [][2]string
+
+	// WallClock returns the time; nil is [time.Now]. Before 1970 is shown as 1970.
+	WallClock func() time.Time
+
+	// Monotonic returns the nanoseconds since some moment, and never less than
+	// before; nil counts from New. Wait returns nil once Monotonic has come to
+	// until, or an error if ctx ends before, which traps the guest; nil sleeps.
+	// They belong together: set both or neither.
+	Monotonic func() uint64
+	Wait      func(ctx context.Context, until uint64) error
+
+	// Random is where random data comes from, insecure data too; nil is
+	// [rand.Reader]. An error traps the guest.
+	Random io.Reader
+
+	// InsecureSeed is the seed that guests harden their hash tables with; the zero
+	// value is drawn from Random.
+	InsecureSeed [2]uint64
+
+	// ChunkBytes bounds what one read or write of a stream moves; a guest may ask
+	// for more, and gets less. 0 is 64 KiB; no less than 4096 are used, which WASI
+	// wants.
+	ChunkBytes int
+
+	// RandomBytes bounds one request for random bytes, Pollables one poll: a guest
+	// that exceeds them traps. 0 is 1 MiB, and 1024.
+	RandomBytes int
+	Pollables   int
+}
+
+// Host is WASI for one instance. Like the instance it is not safe for concurrent
+// use.
+type Host struct {
+	cfg Config
+}
+
+// New returns the host side of one instance. Args, Env and what else cfg points to
+// must not change while the instance lives.
+func New(cfg Config) *Host {
+	if cfg.WallClock == nil {
+		cfg.WallClock = time.Now
+	}
+	if cfg.Monotonic == nil {
+		start := time.Now()
+		cfg.Monotonic = func() uint64 { return uint64(time.Since(start)) }
+	}
+	if cfg.Wait == nil {
+		cfg.Wait = sleep(cfg.Monotonic)
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Reader
+	}
+	if cfg.ChunkBytes == 0 {
+		cfg.ChunkBytes = 64 << 10
+	}
+	cfg.ChunkBytes = max(cfg.ChunkBytes, flushBytes)
+	if cfg.RandomBytes == 0 {
+		cfg.RandomBytes = 1 << 20
+	}
+	if cfg.Pollables == 0 {
+		cfg.Pollables = 1024
+	}
+	return &Host{cfg: cfg}
+}
+
+// ExitError is the cause of the trap that ends an instance which called exit.
+type ExitError struct {
+	Code uint8 // 0 is success
+}
+
+func (e *ExitError) Error() string { return fmt.Sprintf("wasi: guest exited with code %d", e.Code) }
+
+// caller is what functions need of a *[component.Call].
+type caller interface {
+	Context() context.Context // made on demand: only what waits asks for it
+}
+
+// function is a host function as this package writes it.
+type function func(c caller, args []value.Value) (value.Value, error)
+
+// functions returns what this package implements, by interface without version
+// and function.
+func (h *Host) functions() map[string]map[string]function {
+	return map[string]map[string]function{
+		"wasi:io/error":   h.ioError(),
+		"wasi:io/poll":    h.poll(),
+		"wasi:io/streams": h.streams(),
+
+		"wasi:clocks/monotonic-clock": h.monotonicClock(),
+		"wasi:clocks/wall-clock":      h.wallClock(),
+
+		"wasi:random/random":        h.random(),
+		"wasi:random/insecure":      h.insecure(),
+		"wasi:random/insecure-seed": h.insecureSeed(),
+
+		"wasi:cli/environment":     h.environment(),
+		"wasi:cli/exit":            h.exit(),
+		"wasi:cli/stdin":           h.stdin(),
+		"wasi:cli/stdout":          h.stdout(),
+		"wasi:cli/stderr":          h.stderr(),
+		"wasi:cli/terminal-input":  nil,
+		"wasi:cli/terminal-output": nil,
+		"wasi:cli/terminal-stdin":  {"get-terminal-stdin": none},
+		"wasi:cli/terminal-stdout": {"get-terminal-stdout": none},
+		"wasi:cli/terminal-stderr": {"get-terminal-stderr": none},
+
+		"wasi:filesystem/types":    h.filesystemTypes(),
+		"wasi:filesystem/preopens": h.preopens(),
+
+		"wasi:sockets/network":           nil,
+		"wasi:sockets/instance-network":  h.instanceNetwork(),
+		"wasi:sockets/ip-name-lookup":    h.ipNameLookup(),
+		"wasi:sockets/tcp":               nil,
+		"wasi:sockets/tcp-create-socket": h.tcpCreateSocket(),
+		"wasi:sockets/udp":               nil,
+		"wasi:sockets/udp-create-socket": h.udpCreateSocket(),
+
+		"wasi:http/types":            nil,
+		"wasi:http/outgoing-handler": nil,
+	}
+}
+
+// none is a function that answers with an empty option.
+func none(caller, []value.Value) (value.Value, error) { return value.None(), nil }
+
+// Interfaces returns the interfaces that the host gives to its instance.
+func (h *Host) Interfaces() []*component.Interface {
+	functions := h.functions()
+	interfaces := make([]*component.Interface, 0, len(functions))
+	for name, funcs := range functions {
+		name += "@" + version
+		declared, err := declarations().Interface(name)
+		if err != nil {
+			panic(err) // the table names what is declared: a test compares them
+		}
+		i := &component.Interface{
+			Name:  name,
+			Type:  declared,
+			Funcs: make(map[string]component.HostFunc, len(funcs)),
+		}
+		for name, f := range funcs {
+			i.Funcs[name] = func(c *component.Call, args []value.Value) (value.Value, error) {
+				return f(c, args)
+			}
+		}
+		interfaces = append(interfaces, i)
+	}
+	return interfaces
+}
