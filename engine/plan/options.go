@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/graph"
+)
+
+// LatePolicy says what becomes of a message that is older than the frontier.
+type LatePolicy string
+
+// DriftPolicy says what becomes of a message whose stamp is too far in the future.
+type DriftPolicy string
+
+// The policies.
+const (
+	AdmitLate LatePolicy  = "admit" // move it to the frontier; the default
+	DropLate  LatePolicy  = "drop"
+	Restamp   DriftPolicy = "stamp" // stamp it locally; the default
+	DropDrift DriftPolicy = "drop"
+)
+
+// Defaults of the options whose zero value means their default.
+const (
+	DefaultLateness = 5 * time.Second
+	DefaultMaxDelay = 24 * time.Hour
+	DefaultDeadline = time.Second
+	DefaultMemory   = 256 << 20
+)
+
+// ErrNotSupported says that an option is known but can't be had yet.
+var ErrNotSupported = errors.New("not supported yet")
+
+// Options are what a graph can be told about how it is run, beyond what its
+// resources say. The zero value of each field is its default.
+type Options struct {
+	Lateness    *time.Duration // how late messages may be; default 5 s
+	LatePolicy  LatePolicy     // default AdmitLate
+	MaxDelay    time.Duration  // the longest that a delay may hold a message; default 24 h
+	MaxStall    time.Duration  // how long a silent source may hold up time; default 0: for ever
+	DriftPolicy DriftPolicy    // default Restamp
+	DeadLetter  string         // "<endpoint>/<topic>"; default none
+	Deadline    time.Duration  // of a call; default 1 s
+	Memory      uint64         // bytes for an instance; default 256 MiB
+	// Operations are the options of single operations, by name with "/" written ".".
+	Operations map[string]OperationOptions
+}
+
+// OperationOptions are the options of one operation. The zero value of each field
+// is what holds for the graph.
+type OperationOptions struct {
+	Deadline time.Duration
+	Memory   uint64
+}
+
+// optionNames lists the names that Set knows.
+func optionNames() []string {
+	return []string{
+		"lateness", "late-policy", "max-delay", "max-stall", "drift-policy", "dead-letter",
+		"deadline", "memory", "durability", "on-swap", "follow-interval",
+		"operation.<name>.deadline", "operation.<name>.memory",
+	}
+}
+
+// Set sets the option of that name from its text, as in an annotation
+// graphd.io/<name> or --option <name>=<value>. The error wraps ErrNotSupported for
+// what is known but not to be had yet.
+func (o *Options) Set(name, value string) error {
+	if err := o.set(name, value); err != nil {
+		if strings.HasPrefix(err.Error(), "plan: ") {
+			return err
+		}
+		return fmt.Errorf("plan: set option %s to %q: %w", name, value, err)
+	}
+	return nil
+}
+
+func (o *Options) set(name, value string) (err error) {
+	if rest, ok := strings.CutPrefix(name, "operation."); ok {
+		return o.setOperation(rest, value)
+	}
+	switch name {
+	case "lateness":
+		var d time.Duration
+		d, err = duration(value, 0)
+		o.Lateness = &d
+	case "late-policy":
+		o.LatePolicy, err = oneOf(value, AdmitLate, DropLate)
+	case "max-delay":
+		o.MaxDelay, err = duration(value, 1)
+	case "max-stall":
+		if value == "off" {
+			o.MaxStall = 0
+		} else {
+			o.MaxStall, err = duration(value, 1)
+		}
+	case "drift-policy":
+		o.DriftPolicy, err = oneOf(value, Restamp, DropDrift)
+	case "dead-letter":
+		endpoint, topic, ok := strings.Cut(value, "/")
+		if !ok || endpoint == "" || topic == "" {
+			return errors.New(`want "<endpoint>/<topic>"`)
+		}
+		o.DeadLetter = value
+	case "deadline":
+		o.Deadline, err = duration(value, 1)
+	case "memory":
+		o.Memory, err = quantity(value)
+	case "durability":
+		switch value {
+		case "none":
+		case "disk":
+			return fmt.Errorf("%w: open windows are kept in memory, and their messages acknowledged once they fired; write none", ErrNotSupported)
+		default:
+			_, err = oneOf(value, "disk", "none")
+		}
+	case "on-swap", "follow-interval":
+		return ErrNotSupported
+	default:
+		return unknown("option", name, optionNames())
+	}
+	return err
+}
+
+func (o *Options) setOperation(rest, value string) (err error) {
+	dot := strings.LastIndexByte(rest, '.')
+	if dot <= 0 {
+		return errors.New("want operation.<name>.<option>")
+	}
+	operation, field := rest[:dot], rest[dot+1:]
+	op := o.Operations[operation]
+	switch field {
+	case "deadline":
+		op.Deadline, err = duration(value, 1)
+	case "memory":
+		op.Memory, err = quantity(value)
+	case "parallelism", "allow":
+		return ErrNotSupported
+	default:
+		return unknown("option of an operation", field, []string{"deadline", "memory", "parallelism", "allow"})
+	}
+	if err != nil {
+		return err
+	}
+	if o.Operations == nil {
+		o.Operations = map[string]OperationOptions{}
+	}
+	o.Operations[operation] = op
+	return nil
+}
+
+// limits returns the limits of each operation of d by name.
+func (o *Options) limits(d *graph.Definition) (map[string]Limits, error) {
+	general := Limits{Deadline: DefaultDeadline, Memory: DefaultMemory}
+	if o.Deadline > 0 {
+		general.Deadline = o.Deadline
+	}
+	if o.Memory > 0 {
+		general.Memory = o.Memory
+	}
+	limits := map[string]Limits{}
+	known := map[string]string{} // dotted name -> name
+	var dotted []string
+	for _, op := range d.Operations {
+		if !op.Kind.HasModule() {
+			continue
+		}
+		limits[op.Name] = general
+		dots := strings.ReplaceAll(op.Name, "/", ".")
+		known[dots] = op.Name
+		dotted = append(dotted, dots)
+	}
+	for _, dots := range slices.Sorted(maps.Keys(o.Operations)) {
+		op := o.Operations[dots]
+		name, ok := known[dots]
+		if !ok {
+			return nil, unknown("operation in option", "operation."+dots, dotted)
+		}
+		l := limits[name]
+		if op.Deadline > 0 {
+			l.Deadline = op.Deadline
+		}
+		if op.Memory > 0 {
+			l.Memory = op.Memory
+		}
+		limits[name] = l
+	}
+	return limits, nil
+}
+
+func oneOf[T ~string](value string, allowed ...T) (T, error) {
+	if slices.Contains(allowed, T(value)) {
+		return T(value), nil
+	}
+	texts := make([]string, len(allowed))
+	for i, a := range allowed {
+		texts[i] = string(a)
+	}
+	return "", fmt.Errorf("want %s", strings.Join(texts, " or "))
+}
+
+// duration reads a duration of at least least milliseconds.
+func duration(value string, least int64) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < time.Duration(least)*time.Millisecond {
+		return 0, errors.New("want a duration such as 500ms, 5s or 24h")
+	}
+	return d, nil
+}
+
+// quantity reads a number of bytes as Kubernetes writes them.
+func quantity(value string) (uint64, error) {
+	number, unit := value, uint64(1)
+	for _, u := range []struct {
+		suffix string
+		bytes  uint64
+	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}} {
+		if rest, ok := strings.CutSuffix(value, u.suffix); ok {
+			number, unit = rest, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || n == 0 || n > math.MaxInt64/unit {
+		return 0, errors.New("want a number of bytes such as 65536, 64Ki, 256Mi or 1Gi")
+	}
+	return n * unit, nil
+}

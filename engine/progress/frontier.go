@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package progress
+
+import "slices"
+
+// quiet is how long, in milliseconds, nothing must come from a source for it to
+// count as caught up.
+const quiet = 500
+
+// Frontier is the frontier of one source: the logical time before which it sends
+// nothing any more, but for late messages. It follows the wall clock at a distance,
+// the lateness, while the source is connected and caught up; otherwise it stands
+// still, so that an outage or a backlog makes nothing late. It never goes back. Not
+// safe for concurrent use.
+//
+// All times that are passed in are of one clock, in milliseconds; a clock that goes
+// back is tolerated.
+type Frontier struct {
+	lateness int64 // milliseconds that messages may be late
+	maxStall int64 // milliseconds that it stands still at most; 0: no limit
+
+	at        Time
+	connected bool
+	closed    bool
+	quietFrom Time // when the last message came, or the source connected
+	lastStamp Time // logical time of the last message
+	moving    Time // when it last could move
+	started   bool // Advance has been called
+}
+
+// NewFrontier returns a Frontier that stands at resume: Beginning, or where it was
+// when the graph was stopped.
+func NewFrontier(lateness, maxStall int64, resume Time) *Frontier {
+	return &Frontier{lateness: lateness, maxStall: maxStall, at: resume, lastStamp: Beginning}
+}
+
+// At returns the frontier.
+func (f *Frontier) At() Time { return f.at }
+
+// Received notes that a message of logical time stamp came at time now.
+func (f *Frontier) Received(now, stamp Time) {
+	f.quietFrom, f.lastStamp = now, stamp
+}
+
+// Close says that the source has come to its end and sends nothing any more. With
+// the next Advance it is no hindrance to the graph's frontier.
+func (f *Frontier) Close() { f.closed = true }
+
+// Status is how a source stands at the moment.
+type Status struct {
+	Connected bool
+	Blocked   bool // it has messages that it can't hand over: our own back-pressure
+	// Unread is the logical time of the oldest message that was received and not yet
+	// worked on; End if there is none.
+	Unread Time
+}
+
+// Advance moves the frontier to where it may be at time now and returns it.
+func (f *Frontier) Advance(now Time, s Status) Time {
+	if s.Connected && !f.connected {
+		f.quietFrom = now // what waited for us may be about to come
+	}
+	f.connected = s.Connected
+	if !f.started {
+		f.started, f.moving = true, now
+	}
+	target := now.minus(f.lateness)
+	switch {
+	case f.closed:
+		target = End
+		f.moving = now
+	case s.Connected && !s.Blocked && (now.minus(quiet) >= f.quietFrom || f.lastStamp >= target):
+		f.moving = now
+	case f.maxStall > 0 && now.minus(f.maxStall) >= f.moving:
+		// Stalled for too long: go on, but keep the clock of the stall running.
+	default:
+		return f.at
+	}
+	f.at = max(f.at, min(target, s.Unread))
+	return f.at
+}
+
+// Minimum returns the frontier of a graph whose sources have these: the earliest.
+// It is End where there are none.
+func Minimum(frontiers ...Time) Time {
+	if len(frontiers) == 0 {
+		return End
+	}
+	return slices.Min(frontiers)
+}
