@@ -4,6 +4,7 @@ package encode
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -422,7 +423,7 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 		taken[n] = true
 		return n
 	}
-	s.bring = func(key any) uint32 {
+	importType := func(key any) uint32 {
 		bound := subResource(nil)
 		if t, ok := key.(*types.Type); ok {
 			bound = equalTo(nil, s.fresh(s.definition(t)))
@@ -433,6 +434,7 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 		return s.next()
 	}
 
+	s.bring = importType
 	funcs := make([]uint32, len(x.funcs))
 	for i, f := range x.funcs {
 		t := s.function(f.function)
@@ -440,16 +442,36 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 		funcs[i] = b.importFunc(name, t)
 		args = append(args, externArg{name, externFunc, e.lifted(f)})
 	}
-	exported := map[any]uint32{}
+
+	// What is exported refers to what is exported, so the interface's own types are
+	// defined once more, and exported the moment they are.
+	imported := maps.Clone(s.named)
+	maps.DeleteFunc(s.named, func(key any, _ uint32) bool { return e.world.home[key].outer == x.extern })
+	s.bring = func(key any) uint32 {
+		home := e.world.home[key]
+		if home.outer != x.extern {
+			return importType(key)
+		}
+		index, ok := imported[key]
+		if t, isType := key.(*types.Type); isType {
+			index = s.fresh(s.definition(t))
+		} else if !ok {
+			index = importType(key)
+		}
+		b.exportType(home.name, index)
+		return s.next()
+	}
 	for i := range x.extern.Instance.Exports {
 		t := &x.extern.Instance.Exports[i]
-		if t.Sort == types.SortType {
-			b.exportType(t.Name, s.index(key(t)))
-			exported[key(t)] = s.next()
+		if t.Sort != types.SortType {
+			continue
 		}
-	}
-	for k, i := range exported {
-		s.named[k] = i
+		k := key(t)
+		index := s.index(k)
+		if home := e.world.home[k]; home.outer != x.extern || home.name != t.Name {
+			b.exportType(t.Name, index)
+			s.named[k] = s.next()
+		}
 	}
 	for i, f := range x.funcs {
 		t := s.function(f.function)

@@ -184,6 +184,7 @@ func newEncoder(moduleBytes []byte, w *types.Component, options Options) (*encod
 	if err := e.checkMain(); err != nil {
 		return nil, err
 	}
+	e.useWorldTypes()
 	e.finishSlots()
 	return e, nil
 }
@@ -412,6 +413,52 @@ var exportBuiltins = [...]struct {
 
 func (e *encoder) isExported(r *types.Resource) bool {
 	return slices.ContainsFunc(e.dtors, func(d dtor) bool { return d.resource == r })
+}
+
+// useWorldTypes notes the types that the world itself declares or uses, so far as
+// its functions that the component has mention them.
+func (e *encoder) useWorldTypes() {
+	var visit func(t *types.Type)
+	named := func(k any) *types.Extern {
+		for _, x := range e.world.imports {
+			if x.Sort == types.SortType && key(x) == k {
+				e.use(x, "")
+			}
+		}
+		return e.world.home[k].outer
+	}
+	visit = func(t *types.Type) {
+		if t == nil {
+			return
+		}
+		if outer := named(t); outer != nil && outer.Sort == types.SortInstance {
+			return // the rest is the interface's
+		}
+		for _, f := range t.Fields {
+			visit(f.Type)
+		}
+		visit(t.Elem)
+		visit(t.Err)
+		if t.Resource != nil {
+			named(t.Resource)
+		}
+	}
+	function := func(x *types.Extern) {
+		if x.Sort == types.SortFunc {
+			for _, p := range x.Func.Params {
+				visit(p.Type)
+			}
+			visit(x.Func.Result)
+		}
+	}
+	for _, x := range e.world.imports {
+		if e.used[x] != nil {
+			function(x)
+		}
+	}
+	for _, x := range e.exports {
+		function(x.extern)
+	}
 }
 
 // needs notes that a function needs the module's memory or allocator.
