@@ -320,6 +320,14 @@ func (l *linker) exportDef(s *scope, d *binary.Export, exports *instance) error 
 		if err := l.conform(s, *d.Type, ent); err != nil {
 			return fmt.Errorf("export %q: %w", d.Name, err)
 		}
+		if ent.fn != nil {
+			// Of two equal types, the ascribed one has the names that are exported.
+			ft, err := s.funcTypeAt(d.Type.Index)
+			if err != nil {
+				return fmt.Errorf("export %q: %w", d.Name, err)
+			}
+			ent.fn = &function{ft, ent.fn.callee}
+		}
 	}
 	if ent.typ != nil && ent.typ.resource != nil && ent.typ.resource.Name == "" {
 		ent.typ.resource.Name = d.Name
