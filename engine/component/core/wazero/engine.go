@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wazero runs core modules on wazero: pure Go, compiled to native code
+// where wazero can (amd64, arm64), interpreted elsewhere.
+//
+// One Engine serves a whole process. It knows nothing of deadlines: a guest is
+// stopped by what the rewriter puts into its modules. Modules that were not
+// rewritten run too, but a loop in them blocks the garbage collector, and with it
+// the process, until it ends.
+package wazero
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+)
+
+// Config says how to run. The zero value is the default.
+type Config struct {
+	// CacheDir is the folder in which compiled code is kept across processes. It is
+	// made if it doesn't exist, with mode 0700. What is in it is executed, so a
+	// folder that others may write to is refused. Empty means that nothing is kept.
+	CacheDir string
+	// CompileWorkers is how many goroutines compile one module. 0 means GOMAXPROCS,
+	// but at least two, since with one alone wazero doesn't watch the context.
+	CompileWorkers int
+	// Interpreter interprets where code could be compiled.
+	Interpreter bool
+}
+
+// features are the core features that are accepted, and that the rewriter knows.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst
+
+// Engine is a core.Engine on one wazero runtime.
+type Engine struct {
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache // or nil
+	workers int
+}
+
+var _ core.Engine = (*Engine)(nil)
+
+// New returns an engine. Its Close must be called.
+func New(ctx context.Context, config Config) (*Engine, error) {
+	rc := wazero.NewRuntimeConfig()
+	if config.Interpreter {
+		rc = wazero.NewRuntimeConfigInterpreter()
+	}
+	rc = rc.WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	e := &Engine{workers: config.CompileWorkers}
+	if e.workers <= 0 {
+		e.workers = max(2, runtime.GOMAXPROCS(0))
+	}
+	if config.CacheDir != "" {
+		if err := prepareCacheDir(config.CacheDir); err != nil {
+			return nil, fmt.Errorf("wazero: open cache %s: %w", config.CacheDir, err)
+		}
+		var err error
+		if e.cache, err = wazero.NewCompilationCacheWithDir(config.CacheDir); err != nil {
+			return nil, fmt.Errorf("wazero: open cache %s: %w", config.CacheDir, err)
+		}
+		rc = rc.WithCompilationCache(e.cache)
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, rc)
+	return e, nil
+}
+
+func prepareCacheDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fs.ErrInvalid
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("mode %#o lets others write code into it; use 0700", info.Mode().Perm())
+	}
+	return nil
+}
+
+// Name returns "wazero".
+func (e *Engine) Name() string { return "wazero" }
+
+// Close releases the engine with everything compiled and instantiated by it.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		err = errors.Join(err, e.cache.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("wazero: close engine: %w", err)
+	}
+	return nil
+}
+
+// module is a core.Module.
+type module struct {
+	code wazero.CompiledModule
+}
+
+func (m *module) Close(ctx context.Context) error { return m.code.Close(ctx) }
+
+// Compile compiles a module. It stops early when ctx is done.
+func (e *Engine) Compile(ctx context.Context, wasm []byte) (core.Module, error) {
+	code, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, e.workers), wasm)
+	if err != nil {
+		return nil, fmt.Errorf("wazero: compile core module: %w", err)
+	}
+	return &module{code}, nil
+}
+
+// CompileHost makes a module of host functions.
+func (e *Engine) CompileHost(ctx context.Context, funcs []core.HostFunc) (core.Module, error) {
+	builder := e.runtime.NewHostModuleBuilder("host")
+	seen := make(map[string]bool, len(funcs))
+	for _, f := range funcs {
+		if seen[f.Name] {
+			return nil, fmt.Errorf("wazero: compile host module: function %q is given twice", f.Name)
+		}
+		seen[f.Name] = true
+		builder.NewFunctionBuilder().
+			WithGoModuleFunction(hostFunc(f.Call), valueTypes(f.Type.Params), valueTypes(f.Type.Results)).
+			Export(f.Name)
+	}
+	code, err := builder.Compile(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wazero: compile host module: %w", err)
+	}
+	return &module{code}, nil
+}
+
+// hostFunc gives a host function the context of the guest call that led to it.
+func hostFunc(call func(context.Context, []uint64)) api.GoModuleFunc {
+	return func(ctx context.Context, _ api.Module, stack []uint64) {
+		if link, ok := ctx.(*linkContext); ok {
+			ctx = link.caller
+		}
+		call(ctx, stack)
+	}
+}
+
+// linkContext is the context of an instantiation. It tells wazero how to resolve
+// imports and to allocate memory, which would hide the caller's own context from
+// host functions that the module's start function calls.
+type linkContext struct {
+	context.Context
+	caller context.Context
+}
+
+// Instantiate links and starts a module. When it fails, instances that share a
+// table with m may refer to it, and must not be called any more.
+func (e *Engine) Instantiate(ctx context.Context, m core.Module, resolve func(slot string) core.Instance, limits core.Limits) (_ core.Instance, err error) {
+	memories := allocator{limit: limits.MemoryBytes}
+	defer func() {
+		// The allocator has no other way to report that a memory can't be had.
+		if r := recover(); r != nil {
+			failure, ok := r.(*memoryError)
+			if !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("wazero: instantiate core module: %w", failure)
+		}
+	}()
+	link := experimental.WithMemoryAllocator(ctx, &memories)
+	var imported []*instance
+	link = experimental.WithImportResolver(link, func(slot string) api.Module {
+		from, ok := resolve(slot).(*instance)
+		if !ok || from == nil {
+			return nil
+		}
+		imported = append(imported, from)
+		return from.module
+	})
+	code := m.(*module).code
+	mod, err := e.runtime.InstantiateModule(&linkContext{Context: link, caller: ctx}, code, instanceConfig())
+	if err != nil {
+		return nil, fmt.Errorf("wazero: instantiate core module: %w", trap(err))
+	}
+	i := &instance{module: mod, memory: memories.memory}
+	for _, from := range imported {
+		if i.memory == nil && from.memory != nil && from.module.Memory() == mod.Memory() {
+			i.memory = from.memory
+		}
+	}
+	return i, nil
+}
+
+// instanceConfig asks for an anonymous instance of which nothing is called but
+// the module's own start function.
+func instanceConfig() wazero.ModuleConfig {
+	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
+}
+
+func valueTypes(list []core.ValueType) []api.ValueType {
+	types := make([]api.ValueType, len(list))
+	for i, t := range list {
+		types[i] = api.ValueType(t)
+	}
+	return types
+}

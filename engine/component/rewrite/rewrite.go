@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rewrite instruments core WebAssembly modules, so that a guest can be
+// stopped and its imports can be linked, on any engine.
+//
+// Compiled guest code that loops can't be interrupted: Go's scheduler doesn't
+// reach it, and a garbage collection waits for it with the whole process. Nor does
+// an engine bound what recursion or one bulk operation takes. So every module is
+// rewritten before it is compiled:
+//
+//   - Fuel. Code is divided into segments; each is paid at its start, by its number
+//     of instructions, from a counter that is global to the module. At the header
+//     of a loop there always is a segment. When the counter falls below zero the
+//     module calls the imported function tick, which the host answers with more
+//     fuel, or by trapping the guest. It also is the point at which Go can stop
+//     the goroutine.
+//   - Stack. Functions that can be part of a recursion subtract an estimate of
+//     their native frame from a second counter while they run; when that falls
+//     below zero they call the imported function overflow, which traps.
+//   - Bulk operations on memory and tables are paid by their length, and long ones
+//     split into chunks of 1 MiB, after their bounds have been checked, as the
+//     specification wants it: a trap comes before the first write.
+//   - Imports get the names that the linker gives them.
+//
+// The semantics of the module stay as they were, and so do its exports and the
+// names of its functions; other custom sections are dropped, since what they say
+// about offsets would be false. A function without a name shows up in an engine's
+// backtrace two numbers later than it was, because of the two imported functions.
+// The counters belong to the module instance. After a trap the stack counter is
+// not restored: an instance that trapped must not be called again.
+//
+// Decode reads a module, which also serves to learn its imports and exports, and
+// Module.Rewrite writes the instrumented one. The output depends on nothing but
+// the input, the options and Version.
+package rewrite
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Version names the instrumentation. It changes when the same input is rewritten
+// differently, and so is a part of every key under which output is cached.
+const Version = "1"
+
+// Name is a two-level import name.
+type Name struct {
+	Module, Field string
+}
+
+// Options say how a module is rewritten. Tick and Overflow must be set.
+type Options struct {
+	// Rename returns the name by which the rewritten module asks for an import.
+	// It is called once for each, in order. Nil keeps the names.
+	Rename func(Import) (Name, error)
+	// Tick is the name of an imported function (param i64) (result i64). It gets
+	// the remaining fuel, which is negative, and returns the new amount.
+	Tick Name
+	// Overflow is the name of an imported function without parameters and results
+	// that is called when the stack is exhausted, and traps.
+	Overflow Name
+	// Stack is how many bytes of native stack, by estimate, the calls within an
+	// instance may take together. 0 means 1 MiB.
+	Stack uint32
+}
+
+// Limits bound what Decode accepts. The zero value of a field means its default.
+type Limits struct {
+	Size          uint32 // bytes of the module; 128 MiB
+	Types         uint32 // function types; 100,000
+	Params        uint32 // parameters, and results, of a type; 1,000
+	Imports       uint32 // 100,000
+	Functions     uint32 // defined functions; 1,000,000
+	FunctionSize  uint32 // bytes of a function; 4 MiB
+	Locals        uint32 // locals of a function, without its parameters; 50,000
+	Nesting       uint32 // nested blocks; 50,000
+	Tables        uint32 // defined tables; 100
+	TableElements uint32 // elements that a defined table, or an element segment, may have; 1,000,000
+	Globals       uint32 // defined globals; 1,000,000
+	Exports       uint32 // 1,000,000
+	Segments      uint32 // data segments, and element segments; 100,000
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, f := range []struct {
+		field *uint32
+		value uint32
+	}{
+		{&l.Size, 128 << 20},
+		{&l.Types, 100_000},
+		{&l.Params, 1_000},
+		{&l.Imports, 100_000},
+		{&l.Functions, 1_000_000},
+		{&l.FunctionSize, 4 << 20},
+		{&l.Locals, 50_000},
+		{&l.Nesting, 50_000},
+		{&l.Tables, 100},
+		{&l.TableElements, 1_000_000},
+		{&l.Globals, 1_000_000},
+		{&l.Exports, 1_000_000},
+		{&l.Segments, 100_000},
+	} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
+	}
+	return l
+}
+
+const defaultStack = 1 << 20
+
+// Rewrite returns the instrumented module. The maximum of its tables is lowered to
+// Limits.TableElements; the bound of its memory is the engine's business.
+func (m *Module) Rewrite(opts Options) ([]byte, error) {
+	if opts.Tick == (Name{}) || opts.Overflow == (Name{}) {
+		return nil, errors.New("rewrite: core module: options name no tick or overflow")
+	}
+	if opts.Stack == 0 {
+		opts.Stack = defaultStack
+	}
+	w := writer{
+		Module:  m,
+		opts:    opts,
+		tick:    uint32(m.imported[Func]),
+		fuel:    uint32(len(m.globals)),
+		stack:   uint32(len(m.globals)) + 1,
+		refuel:  uint32(len(m.funcTypes)) + injected,
+		types:   m.types[:len(m.types):len(m.types)],
+		helpers: map[helperKey]uint32{},
+	}
+	if err := w.write(); err != nil {
+		return nil, fmt.Errorf("rewrite: core module: %w", err)
+	}
+	return w.out, nil
+}

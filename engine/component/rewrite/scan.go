@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rewrite
+
+import (
+	"math"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+)
+
+// body is what the rewriter knows of one defined function.
+type body struct {
+	start, end int // the function's bytes, from its local declarations
+	code       int // where its instructions start
+	segments   []segment
+	calls      []call
+	frame      uint32 // estimate of its native stack frame, in bytes
+	outside    bool   // it calls by reference, or an import: it may call anything
+
+	// Found by plan:
+	free     bool   // it doesn't charge fuel on entry: its callers pay its first segment
+	unframed bool   // it doesn't count its stack on entry: its callers do
+	stack    uint32 // bytes of stack it accounts for, itself and unframed callees
+}
+
+// segment is a stretch of code that is paid for at its start. It reaches from
+// there to the end of the block that it starts in, without what belongs to
+// segments within. Structured control flow can only come to that code through its
+// start, so nothing is executed unpaid; what a branch skips is paid in vain.
+type segment struct {
+	at     int    // offset of the instruction before which it is paid
+	weight uint32 // in units of fuel
+	loop   bool   // it starts at a loop's header
+	parent int32  // the segment that pays for it if it is too light to stand alone
+}
+
+// call is a direct call of a defined function.
+type call struct {
+	segment int32
+	callee  uint32 // index in bodies
+}
+
+// Weights. A unit of fuel is an instruction; instructions that compile to nothing
+// count zero. What a call by reference or of an import costs isn't known, except
+// that the callee either pays for itself or weighs at most freeWeight.
+const (
+	freeWeight   = 32   // a function at most this heavy is paid for by its callers
+	splitWeight  = 48   // a branch of code at least this heavy is paid on its own
+	bytesPerUnit = 8    // of a bulk operation; elements of a table have 8 bytes
+	bulkInline   = 1024 // a bulk operation of a constant length up to this stays as it is
+	bulkWeight   = 16   // of a bulk operation, beside its length
+)
+
+// Estimate of a native stack frame: return address, frame pointer, saved registers.
+const frameOverhead = 64
+
+// control is an open block.
+type control struct {
+	op      opcode // opBlock, opLoop, opIf; opElse in the second arm
+	base    int    // operand height below its parameters
+	params  int
+	results int
+	segment int32 // the segment that pays for what comes next in this block
+	escape  int   // the outermost control that a branch within has targeted
+	skip    int   // the same, since segment started
+}
+
+// none is an escape of no branch.
+const none = math.MaxInt
+
+// scanner scans function bodies; it is one for all to reuse its slices.
+type scanner struct {
+	*decoder
+	controls []control
+	segments []segment
+	calls    []call
+
+	height, highest int
+	body            body
+}
+
+// scan checks a body's structure and indices, divides it into segments and
+// estimates its stack frame.
+func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
+	s.body = body{start: r.pos, end: r.end}
+	locals, wide, err := s.scanLocals(&r)
+	if err != nil {
+		return body{}, err
+	}
+	for _, p := range t.Params {
+		wide = wide || p == core.V128
+	}
+	s.body.code = r.pos
+	s.segments = append(s.segments[:0], segment{at: r.pos})
+	s.calls = s.calls[:0]
+	s.height, s.highest = 0, 0
+	s.controls = append(s.controls[:0], control{op: opBlock, results: len(t.Results), escape: none, skip: none})
+	var last instr
+	for len(s.controls) > 0 {
+		in, err := r.instr()
+		if err != nil {
+			return body{}, err
+		}
+		wide = wide || in.op>>8 == 0xfd
+		if err := s.step(in, last); err != nil {
+			return body{}, err
+		}
+		last = in
+	}
+	if !r.empty() {
+		return body{}, r.errorf("code after the end of the function")
+	}
+	slot := uint64(8)
+	if wide {
+		slot = 16
+	}
+	frame := frameOverhead + slot*(uint64(len(t.Params))+uint64(locals)+uint64(s.highest))
+	s.body.frame = uint32(min(frame, math.MaxInt32))
+	s.mergeSegments()
+	return s.body, nil
+}
+
+// scanLocals reads the local declarations.
+func (s *scanner) scanLocals(r *reader) (total uint32, wide bool, err error) {
+	n, err := r.count("groups of locals", s.limits.Locals)
+	if err != nil {
+		return 0, false, err
+	}
+	for range n {
+		at := r.pos
+		more, err := r.u32()
+		if err != nil {
+			return 0, false, err
+		}
+		if more > s.limits.Locals-total {
+			return 0, false, errorAt(at, "more than %d locals", s.limits.Locals)
+		}
+		total += more
+		t, err := r.valueType()
+		if err != nil {
+			return 0, false, err
+		}
+		wide = wide || t == core.V128
+	}
+	return total, wide, nil
+}
+
+// step takes one instruction into account.
+func (s *scanner) step(in, last instr) error {
+	top := &s.controls[len(s.controls)-1]
+	s.pop(int(in.pops))
+	s.push(int(in.push))
+	s.pay(in, last)
+	switch in.op {
+	case opBlock, opLoop, opIf:
+		return s.open(in)
+	case opElse:
+		if top.op != opIf {
+			return errorAt(in.at, "else without if")
+		}
+		top.op = opElse
+		s.height = top.base + top.params
+		top.segment = s.split(in.end, s.controls[len(s.controls)-2].segment)
+		top.skip = none
+	case opEnd:
+		s.close(in)
+	case opBr, opBrIf, opBrTable:
+		if err := s.branch(in); err != nil {
+			return err
+		}
+		if in.op == opBrIf {
+			top.segment = s.split(in.end, top.segment)
+			top.skip = none
+		} else {
+			s.height = top.base
+		}
+	case opReturn:
+		s.escape(0)
+		s.height = top.base
+	case opUnreachable:
+		s.height = top.base
+	case opCall, opReturnCall:
+		if err := checkIndex(in.at, "function", in.a, len(s.funcTypes)); err != nil {
+			return err
+		}
+		if defined := int(in.a) - s.imported[Func]; defined >= 0 {
+			s.calls = append(s.calls, call{top.segment, uint32(defined)})
+		} else {
+			s.body.outside = true
+		}
+		s.called(in, s.types[s.funcTypes[in.a]])
+	case opCallIndirect, opReturnCallIndirect:
+		if err := checkIndex(in.at, "type", in.a, len(s.types)); err != nil {
+			return err
+		}
+		if err := checkIndex(in.at, "table", in.b, len(s.tables)); err != nil {
+			return err
+		}
+		s.body.outside = true
+		s.called(in, s.types[in.a])
+	case opRefFunc:
+		return s.expose(in.at, in.a)
+	case opGlobalGet, opGlobalSet:
+		return checkIndex(in.at, "global", in.a, len(s.globals))
+	case opTableGet, opTableSet, opTableGrow, opTableSize, opTableFill:
+		return checkIndex(in.at, "table", in.a, len(s.tables))
+	case opTableCopy:
+		if err := checkIndex(in.at, "table", in.a, len(s.tables)); err != nil {
+			return err
+		}
+		return checkIndex(in.at, "table", in.b, len(s.tables))
+	case opTableInit:
+		if err := checkIndex(in.at, "table", in.b, len(s.tables)); err != nil {
+			return err
+		}
+		return checkIndex(in.at, "element segment", in.a, len(s.elems))
+	case opElemDrop:
+		return checkIndex(in.at, "element segment", in.a, len(s.elems))
+	case opMemoryInit, opDataDrop:
+		return checkIndex(in.at, "data segment", in.a, len(s.datas))
+	}
+	return nil
+}
+
+func (s *scanner) push(n int) {
+	s.height += n
+	s.highest = max(s.highest, s.height)
+}
+
+// pop removes operands; not those of outer blocks, which unreachable code, and
+// code that an engine will refuse, would reach for.
+func (s *scanner) pop(n int) {
+	s.height = max(s.height-n, s.controls[len(s.controls)-1].base)
+}
+
+// pay adds an instruction's weight to the current segment.
+func (s *scanner) pay(in, last instr) {
+	weight := uint32(1)
+	switch in.op {
+	case opNop, opDrop, opBlock, opLoop, opElse, opEnd:
+		return
+	case opCallIndirect, opReturnCallIndirect:
+		weight += freeWeight
+	case opCall, opReturnCall:
+		if uint64(in.a) < uint64(s.imported[Func]) {
+			weight += freeWeight
+		}
+	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy, opTableFill, opTableGrow:
+		weight += bulkWeight
+		if n, ok := inlineLength(in, last); ok {
+			weight += n
+		}
+	case opMemoryGrow:
+		weight += bulkWeight
+	}
+	s.segments[s.controls[len(s.controls)-1].segment].weight += weight
+}
+
+// inlineLength says whether a bulk operation has a length, known and small, that
+// can be paid beforehand; it returns its price. last is the instruction before.
+func inlineLength(in, last instr) (uint32, bool) {
+	if last.op != opI32Const || last.end != in.at || last.n < 0 || last.n > bulkInline {
+		return 0, false
+	}
+	switch in.op {
+	case opMemoryInit, opMemoryCopy, opMemoryFill:
+		return uint32(last.n) / bytesPerUnit, true
+	case opTableInit, opTableCopy, opTableFill, opTableGrow:
+		return uint32(last.n), true
+	}
+	return 0, false
+}
+
+func (s *scanner) open(in instr) error {
+	c := control{op: in.op, escape: none, skip: none, segment: s.controls[len(s.controls)-1].segment}
+	if len(s.controls) > int(s.limits.Nesting) {
+		return errorAt(in.at, "blocks are nested deeper than %d", s.limits.Nesting)
+	}
+	switch {
+	case in.block >= 0:
+		if err := checkIndex(in.at, "type", uint32(in.block), len(s.types)); err != nil {
+			return err
+		}
+		t := s.types[in.block]
+		c.params, c.results = len(t.Params), len(t.Results)
+	case in.block != emptyBlock:
+		c.results = 1
+	}
+	if in.op == opIf {
+		s.pop(1)
+	}
+	if in.op != opBlock {
+		c.segment = s.split(in.end, c.segment)
+		s.segments[c.segment].loop = in.op == opLoop
+	}
+	c.base = max(s.height-c.params, s.controls[len(s.controls)-1].base)
+	s.controls = append(s.controls, c)
+	return nil
+}
+
+func (s *scanner) close(in instr) {
+	n := len(s.controls) - 1
+	c := s.controls[n]
+	s.controls = s.controls[:n]
+	if n == 0 {
+		return
+	}
+	s.height = c.base
+	s.push(c.results)
+	outer := &s.controls[n-1]
+	outer.escape = min(outer.escape, c.escape)
+	outer.skip = min(outer.skip, c.escape)
+	if outer.skip <= n-1 { // a branch may have skipped the rest of the outer block
+		outer.segment = s.split(in.end, outer.segment)
+		outer.skip = none
+	}
+}
+
+// branch notes where a branch leads.
+func (s *scanner) branch(in instr) error {
+	label := in.a
+	if in.op == opBrTable {
+		label = in.farthest
+	}
+	if uint64(label) >= uint64(len(s.controls)) {
+		return errorAt(in.at, "label %d does not exist", label)
+	}
+	s.escape(len(s.controls) - 1 - int(label))
+	return nil
+}
+
+func (s *scanner) escape(target int) {
+	top := &s.controls[len(s.controls)-1]
+	top.escape = min(top.escape, target)
+	top.skip = min(top.skip, target)
+}
+
+func (s *scanner) called(in instr, t core.FuncType) {
+	s.pop(len(t.Params))
+	if in.op == opReturnCall || in.op == opReturnCallIndirect {
+		s.escape(0)
+		s.height = s.controls[len(s.controls)-1].base
+		return
+	}
+	s.push(len(t.Results))
+}
+
+// split starts a segment at an offset.
+func (s *scanner) split(at int, parent int32) int32 {
+	s.segments = append(s.segments, segment{at: at, parent: parent})
+	return int32(len(s.segments) - 1)
+}
+
+// mergeSegments lets parents pay for segments that are too light, and keeps the
+// rest. A parent precedes its children.
+func (s *scanner) mergeSegments() {
+	for _, c := range s.calls { // an estimate; plan adds the real weights
+		s.segments[c.segment].weight += freeWeight / 4
+	}
+	for i := len(s.segments) - 1; i > 0; i-- {
+		if seg := &s.segments[i]; !seg.loop && seg.weight < splitWeight {
+			s.segments[seg.parent].weight += seg.weight
+			seg.at = merged
+		}
+	}
+	kept := make([]int32, len(s.segments))
+	for i, seg := range s.segments {
+		if seg.at == merged {
+			kept[i] = kept[seg.parent]
+			continue
+		}
+		kept[i] = int32(len(s.body.segments))
+		s.body.segments = append(s.body.segments, seg)
+	}
+	for _, c := range s.calls {
+		s.body.calls = append(s.body.calls, call{kept[c.segment], c.callee})
+		s.body.segments[kept[c.segment]].weight -= freeWeight / 4
+	}
+}
+
+// merged is the offset of a segment that is paid by its parent.
+const merged = -1
