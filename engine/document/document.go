@@ -127,6 +127,11 @@ func (n Node) IsNull() bool {
 	return n.Present() && n.target().Kind == yaml.ScalarNode && n.target().ShortTag() == "!!null"
 }
 
+// IsBool reports whether the value is a boolean.
+func (n Node) IsBool() bool {
+	return n.Present() && n.target().Kind == yaml.ScalarNode && n.target().ShortTag() == "!!bool"
+}
+
 // Position is where the value begins; zero where it is absent.
 func (n Node) Position() Position {
 	if !n.Present() {
@@ -315,6 +320,21 @@ func (n Node) Map() []Property {
 	return properties
 }
 
+// Peek returns a property of the value where that is an object and has it, and
+// reports nothing: it is for what decides how an object is read.
+func (n Node) Peek(name string) Node {
+	if !n.Present() || n.target().Kind != yaml.MappingNode {
+		return Node{}
+	}
+	content := n.target().Content
+	for i := 0; i+1 < len(content); i += 2 {
+		if key := (Node{reader: n.reader, yaml: content[i]}).target(); key.Kind == yaml.ScalarNode && key.Value == name {
+			return Node{reader: n.reader, yaml: content[i+1], path: strings.TrimPrefix(n.path+"."+name, ".")}
+		}
+	}
+	return Node{}
+}
+
 // Property is a named value of an object.
 type Property struct {
 	Name  string
@@ -323,16 +343,36 @@ type Property struct {
 }
 
 // Object returns the value, which must be an object, with the properties that it
-// may have. Other properties are reported. An absent value gives an Object whose
-// properties are all absent.
+// may have. Other properties are reported. An absent value, or one that is no
+// object, gives an absent Object whose properties are all absent.
 func (n Node) Object(known ...string) Object {
-	o := Object{Node: n, properties: map[string]Node{}}
+	o := n.object()
 	for _, p := range n.Map() {
 		if !slices.Contains(known, p.Name) {
 			n.reader.Errorf(p.Place, Suggest(p.Name, known), "unknown property %s", p.Value.path)
 			continue
 		}
 		o.properties[p.Name] = p.Value
+	}
+	return o
+}
+
+// Open returns the value, which must be an object, with all its properties: what
+// nobody expects is tolerated.
+func (n Node) Open() Object {
+	o := n.object()
+	for _, p := range n.Map() {
+		o.properties[p.Name] = p.Value
+	}
+	return o
+}
+
+// object returns n as an Object without properties yet. What is no object is
+// reported by Map, and treated as absent from there on.
+func (n Node) object() Object {
+	o := Object{properties: map[string]Node{}}
+	if n.Present() && n.target().Kind == yaml.MappingNode {
+		o.Node = n
 	}
 	return o
 }

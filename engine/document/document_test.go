@@ -98,7 +98,7 @@ func TestProblems(t *testing.T) {
 		{"boolean for one of", "name: a\ncolour: true\n", `f.yaml:2:9: colour must be a string, not the boolean true; write "true", with the quotes`},
 		{"text for list", "name: a\ntags: x\n", `f.yaml:2:7: tags must be a list, not "x"`},
 		{"number in list", "name: a\ntags:\n- x\n- 2\n", `f.yaml:4:3: tags[1] must be a string, not the number 2; write "2", with the quotes`},
-		{"list for object", "- a\n", "f.yaml:1:1: the document must be an object, not a list\nf.yaml:1:1: property name is missing; give it one"},
+		{"list for object", "- a\n", "f.yaml:1:1: the document must be an object, not a list"},
 		{"merge key", "name: a\ninner:\n  <<: {text: b}\n", "f.yaml:3:3: property names of inner must be plain text; write the properties out"},
 		{"not YAML", "name: a\n  x: [\n", "f.yaml:2:1: not valid YAML: mapping values are not allowed in this context"},
 		{"several, in order", "x: 1\ncount: 0\nname: 1\n",

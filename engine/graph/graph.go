@@ -6,7 +6,7 @@
 // A Definition is what the document says, checked: the rules of the published
 // schema aio-wasm-graph-config-1.0.0 (which properties, of which types) and those
 // that the schema can't express (names that exist, no cycles, arms where a branch
-// needs them). Every fault becomes a Problem with its place in the text and, where
+// needs them). Every fault becomes a document.Problem with its place in the text and, where
 // possible, with what to write instead; Parse collects them all, not only the
 // first.
 //
@@ -18,7 +18,7 @@
 // engine/plan.
 package graph
 
-import "fmt"
+import "github.com/wasm-graph/graphd/engine/document"
 
 // SchemaURL is the value of metadata.$schema in the definitions read here.
 const SchemaURL = "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json"
@@ -67,14 +67,6 @@ func (a Arm) String() string {
 	return [...]string{"", "False", "True"}[a]
 }
 
-// Position is a place in a document.
-type Position struct {
-	Line   int `json:"line"`   // from 1
-	Column int `json:"column"` // from 1, in characters
-}
-
-func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
-
 // Definition is a graph as its document describes it. A Definition from Parse is
 // sound if Parse's problems had no error, and is not changed afterwards.
 type Definition struct {
@@ -104,8 +96,8 @@ type Feature struct{ Name, Value string }
 // Configuration declares the parameters of the operation of that name.
 type Configuration struct {
 	Name       string
-	Parameters []Parameter // in the document's order
-	Pos        Position    // of the name
+	Parameters []Parameter       // in the document's order
+	Pos        document.Position // of the name
 }
 
 // Parameter is one configuration parameter.
@@ -115,16 +107,16 @@ type Parameter struct {
 	Description string
 	Required    bool
 	Default     *string // nil where there is none
-	Pos         Position
+	Pos         document.Position
 }
 
 // Operation is a node of the graph.
 type Operation struct {
 	Name      string
 	Kind      Kind
-	Module    string   // the module's reference; empty where the kind has none
-	Pos       Position // of the name
-	ModulePos Position // of the module; zero where there is none
+	Module    string            // the module's reference; empty where the kind has none
+	Pos       document.Position // of the name
+	ModulePos document.Position // of the module; zero where there is none
 }
 
 // Connection leads from one operation's output to another operation.
@@ -132,13 +124,13 @@ type Connection struct {
 	From, To       string
 	Arm            Arm
 	Schema         string // name of the schema of what flows here, or empty
-	FromPos, ToPos Position
+	FromPos, ToPos document.Position
 }
 
 // Schema is a message schema that modules are given when they start.
 type Schema struct {
 	Name, Format, Content string
-	Pos                   Position // of the name
+	Pos                   document.Position // of the name
 }
 
 // Operation returns the operation of that name.

@@ -3,11 +3,9 @@
 package graph
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/wasm-graph/graphd/engine/document"
 )
 
 // MaxSize is the size in bytes of the largest document that Parse reads.
@@ -17,216 +15,202 @@ const MaxSize = 256 << 10
 // that problems are reported under. The definition may be used if the problems'
 // Err is nil. With errors it holds what could be read, or is nil if that is
 // nothing.
-func Parse(file string, data []byte) (*Definition, Problems) {
-	r := &reader{file: file}
+func Parse(file string, data []byte) (*Definition, document.Problems) {
+	r := document.NewReader(file)
+	top := document.Position{Line: 1, Column: 1}
 	if len(data) > MaxSize {
-		r.errorf(Position{1, 1}, "", "the document has %d bytes, more than %d", len(data), MaxSize)
-		return nil, r.problems
+		r.Errorf(top, "", "the document has %d bytes, more than %d", len(data), MaxSize)
+		return nil, r.Problems()
 	}
-	root := r.root(data)
-	if root == nil {
-		return nil, r.problems
+	documents := r.Documents(data)
+	if r.Problems().Err() != nil {
+		return nil, r.Problems()
 	}
-	d := r.definition(root)
-	if d != nil && len(r.problems) < maxProblems {
-		r.check(d)
+	if len(documents) == 0 {
+		r.Errorf(top, "", "the document is empty")
+		return nil, r.Problems()
 	}
-	if len(r.problems) > maxProblems {
-		r.problems = r.problems[:maxProblems]
+	for _, more := range documents[1:] {
+		more.Errorf("keep one graph per file", "a second YAML document begins here")
 	}
-	r.problems.sort()
-	return d, r.problems
+	d := definition(documents[0])
+	if d != nil {
+		d.File = file
+		check(r, d)
+	}
+	return d, r.Problems()
 }
 
-func (r *reader) definition(n *yaml.Node) *Definition {
-	o := r.object(n, "", []string{"metadata", "moduleRequirements", "moduleConfigurations", "operations", "connections", "schemas"})
-	if o == nil {
+// definition reads the definition, or returns nil where n is no object.
+func definition(n document.Node) *Definition {
+	o := n.Object("metadata", "moduleRequirements", "moduleConfigurations", "operations", "connections", "schemas")
+	if !o.Present() {
 		return nil
 	}
-	d := &Definition{File: r.file}
-	if n := o.required("metadata", `add metadata: with $schema, name and version`); n != nil {
-		d.Metadata = r.metadata(n)
+	d := &Definition{
+		Metadata: metadata(o.Required("metadata", "add metadata: with $schema, name and version")),
+		Requirements: requirements(o.Required("moduleRequirements",
+			`add moduleRequirements: with apiVersion: "1.1.0" and runtimeVersion: "1.1.0"`)),
 	}
-	if n := o.required("moduleRequirements", `add moduleRequirements: with apiVersion: "1.1.0" and runtimeVersion: "1.1.0"`); n != nil {
-		d.Requirements = r.requirements(n)
+	for _, n := range o.Required("operations", "add operations: with at least a source and a sink").List() {
+		d.Operations = append(d.Operations, operation(n))
 	}
-	r.list(o.required("operations", "add operations: with at least a source and a sink"), "operations", func(n *yaml.Node, path string) {
-		d.Operations = append(d.Operations, r.operation(n, path))
-	})
-	r.list(o.required("connections", "add connections: that lead from the source to the sink"), "connections", func(n *yaml.Node, path string) {
-		d.Connections = append(d.Connections, r.connection(n, path))
-	})
-	r.list(o.values["moduleConfigurations"], "moduleConfigurations", func(n *yaml.Node, path string) {
-		d.Configurations = append(d.Configurations, r.configuration(n, path))
-	})
-	r.list(o.values["schemas"], "schemas", func(n *yaml.Node, path string) {
-		d.Schemas = append(d.Schemas, r.schema(n, path))
-	})
+	for _, n := range o.Required("connections", "add connections: that lead from the source to the sink").List() {
+		d.Connections = append(d.Connections, connection(n))
+	}
+	for _, n := range o.Optional("moduleConfigurations").List() {
+		d.Configurations = append(d.Configurations, configuration(n))
+	}
+	for _, n := range o.Optional("schemas").List() {
+		d.Schemas = append(d.Schemas, schema(n))
+	}
 	return d
 }
 
-func (r *reader) metadata(n *yaml.Node) (m Metadata) {
-	o := r.object(n, "metadata", []string{"$schema", "name", "version", "description", "vendor"})
-	if o == nil {
-		return m
+func metadata(n document.Node) Metadata {
+	o := n.Object("$schema", "name", "version", "description", "vendor")
+	return Metadata{
+		Schema:      o.Required("$schema", "add $schema: "+SchemaURL).Text(),
+		Name:        o.Required("name", "").Text(),
+		Version:     o.Required("version", `add version: "1.0.0"`).Text(),
+		Description: o.Optional("description").Text(),
+		Vendor:      o.Optional("vendor").Text(),
 	}
-	m.Schema, _ = o.text("$schema", "add $schema: "+SchemaURL)
-	m.Name, _ = o.text("name", "")
-	m.Version, _ = o.text("version", `add version: "1.0.0"`)
-	m.Description, _, _ = o.optional("description")
-	m.Vendor, _, _ = o.optional("vendor")
-	return m
 }
 
-func (r *reader) requirements(n *yaml.Node) (q Requirements) {
+func requirements(n document.Node) Requirements {
 	// hostlibVersion is what runtimeVersion was called in the preview.
-	o := r.object(n, "moduleRequirements", []string{"apiVersion", "runtimeVersion", "features", "hostlibVersion"})
-	if o == nil {
-		return q
-	}
-	q.APIVersion, _ = o.text("apiVersion", `add apiVersion: "1.1.0"`)
-	if old, present := o.values["hostlibVersion"]; present && o.values["runtimeVersion"] == nil {
-		q.RuntimeVersion, _ = o.text("hostlibVersion", "")
-		r.warnf(position(old), "write runtimeVersion", "moduleRequirements.hostlibVersion is an old spelling")
+	o := n.Object("apiVersion", "runtimeVersion", "features", "hostlibVersion")
+	q := Requirements{APIVersion: o.Required("apiVersion", `add apiVersion: "1.1.0"`).Text()}
+	if old := o.Optional("hostlibVersion"); old.Present() && !o.Optional("runtimeVersion").Present() {
+		q.RuntimeVersion = old.Text()
+		old.Warnf("write runtimeVersion", "moduleRequirements.hostlibVersion is an old spelling")
 	} else {
-		q.RuntimeVersion, _ = o.text("runtimeVersion", `add runtimeVersion: "1.1.0"`)
+		q.RuntimeVersion = o.Required("runtimeVersion", `add runtimeVersion: "1.1.0"`).Text()
 	}
-	if n := o.values["features"]; n != nil && !isNull(n) {
-		r.list(n, "moduleRequirements.features", func(n *yaml.Node, path string) {
-			if o := r.object(n, path, []string{"name", "value"}); o != nil {
-				var f Feature
-				f.Name, _ = o.text("name", "")
-				f.Value, _, _ = o.optional("value")
-				q.Features = append(q.Features, f)
-			}
-		})
+	for _, n := range o.Optional("features").List() {
+		f := n.Object("name", "value")
+		q.Features = append(q.Features, Feature{Name: f.Required("name", "").Text(), Value: f.Optional("value").Text()})
 	}
 	return q
 }
 
-func (r *reader) operation(n *yaml.Node, path string) (op Operation) {
-	op.Pos = position(n)
-	o := r.object(n, path, []string{"operationType", "name", "module"})
-	if o == nil {
-		return op
+func operation(n document.Node) Operation {
+	o := n.Object("operationType", "name", "module")
+	name, module := o.Required("name", ""), o.Optional("module")
+	kind := o.Required("operationType", "add operationType: with one of "+strings.Join(kindNames(), ", "))
+	return Operation{
+		Name:      name.Text(),
+		Kind:      Kind(word(kind, kindNames())),
+		Module:    module.Text(),
+		Pos:       placeOr(name, n),
+		ModulePos: module.Position(),
 	}
-	op.Name, op.Pos = o.text("name", "")
-	if n := o.values["name"]; n != nil && op.Name == "" && target(n).ShortTag() == "!!str" {
-		r.errorf(op.Pos, "", "%s.name is empty", path)
-	}
-	if kind, pos := o.text("operationType", "add operationType: with one of "+kindList()); kind != "" {
-		op.Kind = Kind(kind)
-		if !slices.Contains(Kinds(), op.Kind) {
-			r.errorf(pos, suggest(kind, kindNames()), "unknown operationType %q", kind)
-			op.Kind = ""
-		}
-	}
-	op.Module, op.ModulePos, _ = o.optional("module")
-	return op
 }
 
-func (r *reader) connection(n *yaml.Node, path string) (c Connection) {
-	c.FromPos, c.ToPos = position(n), position(n)
-	o := r.object(n, path, []string{"from", "to"})
-	if o == nil {
-		return c
+func connection(n document.Node) Connection {
+	o := n.Object("from", "to")
+	from := o.Required("from", "add from: with the name: of an operation")
+	to := o.Required("to", "add to: with the name: of an operation")
+	f, t := from.Object("name", "arm", "schemaName"), to.Object("name")
+	fromName, toName := f.Required("name", ""), t.Required("name", "")
+	return Connection{
+		From:    fromName.Text(),
+		To:      toName.Text(),
+		Arm:     arm(f.Optional("arm")),
+		Schema:  f.Optional("schemaName").Text(),
+		FromPos: placeOr(fromName, from, n),
+		ToPos:   placeOr(toName, to, n),
 	}
-	if n := o.required("from", "add from: with the name: of an operation"); n != nil {
-		c.FromPos = position(n)
-		if from := r.object(n, path+".from", []string{"name", "arm", "schemaName"}); from != nil {
-			c.From, c.FromPos = from.text("name", "")
-			c.Arm = r.arm(from.values["arm"], path+".from.arm")
-			c.Schema, _, _ = from.optional("schemaName")
-		}
-	}
-	if n := o.required("to", "add to: with the name: of an operation"); n != nil {
-		c.ToPos = position(n)
-		if to := r.object(n, path+".to", []string{"name"}); to != nil {
-			c.To, c.ToPos = to.text("name", "")
-		}
-	}
-	return c
 }
 
-// arm reads the arm of a connection. An unquoted or misspelt arm is reported and
-// taken for what was meant, so that it isn't reported as missing too.
-func (r *reader) arm(n *yaml.Node, path string) Arm {
-	if n == nil || isNull(n) {
+// arm reads the arm of a connection. One that is not quoted or not capitalised is
+// reported and taken for what was meant, so that it isn't reported as missing too.
+func arm(n document.Node) Arm {
+	switch {
+	case !n.Present():
 		return NoArm
+	case n.IsBool():
+		if n.Bool() {
+			n.Errorf(`write "True", with the quotes`, "%s must be a string, not a boolean", n.Path())
+			return True
+		}
+		n.Errorf(`write "False", with the quotes`, "%s must be a string, not a boolean", n.Path())
+		return False
 	}
-	s := target(n)
-	meant := NoArm
-	switch {
-	case s.Kind != yaml.ScalarNode:
-	case strings.EqualFold(s.Value, "false"):
-		meant = False
-	case strings.EqualFold(s.Value, "true"):
-		meant = True
+	switch text := word(n, []string{"False", "True"}); {
+	case strings.EqualFold(text, "false"):
+		return False
+	case strings.EqualFold(text, "true"):
+		return True
 	}
-	switch {
-	case s.Kind == yaml.ScalarNode && s.ShortTag() == "!!bool" && meant != NoArm:
-		r.errorf(position(n), `write "`+meant.String()+`", with the quotes`, "%s must be a string, not the boolean %s", path, s.Value)
-	case s.Kind != yaml.ScalarNode || s.ShortTag() != "!!str":
-		r.errorf(position(n), `write "False" or "True", with the quotes`, "%s must be a string, not %s", path, found(n))
-	case s.Value != "False" && s.Value != "True":
-		r.errorf(position(n), suggest(s.Value, []string{"False", "True"}), "unknown arm %q", s.Value)
-	}
-	return meant
+	return NoArm
 }
 
-func (r *reader) configuration(n *yaml.Node, path string) (c Configuration) {
-	c.Pos = position(n)
-	o := r.object(n, path, nil)
-	if o == nil {
-		return c
-	}
-	c.Name, c.Pos = o.text("name", "write the name of an operation")
-	if n := o.required("parameters", "add parameters: or remove the configuration"); n != nil {
-		params := r.object(n, path+".parameters", nil)
-		if params == nil {
-			return c
-		}
-		for _, key := range params.names {
-			name := target(key).Value
-			p := r.parameter(params.values[name], path+".parameters."+name)
-			p.Key, p.Pos = name, position(key)
-			c.Parameters = append(c.Parameters, p)
-		}
+func configuration(n document.Node) Configuration {
+	o := n.Open()
+	name := o.Required("name", "write the name of an operation")
+	c := Configuration{Name: name.Text(), Pos: placeOr(name, n)}
+	for _, p := range o.Required("parameters", "add parameters: or remove the configuration").Map() {
+		c.Parameters = append(c.Parameters, parameter(p))
 	}
 	return c
 }
 
-func (r *reader) parameter(n *yaml.Node, path string) (p Parameter) {
-	o := r.object(n, path, nil)
-	if o == nil {
-		return p
+func parameter(p document.Property) Parameter {
+	o := p.Value.Open()
+	q := Parameter{
+		Key:         p.Name,
+		Name:        o.Required("name", "add name: with the parameter's name").Text(),
+		Description: o.Optional("description").Text(),
+		Required:    o.Optional("required").Bool(),
+		Pos:         p.Place,
 	}
-	p.Name, _ = o.text("name", "add name: with the parameter's name")
-	p.Description, _, _ = o.optional("description")
-	if value, _, present := o.optional("default"); present {
-		p.Default = &value
+	if n := o.Optional("default"); n.Present() {
+		value := n.Text()
+		q.Default = &value
 	}
-	if n := o.values["required"]; n != nil {
-		b := target(n)
-		required, err := strconv.ParseBool(b.Value)
-		if b.Kind != yaml.ScalarNode || b.ShortTag() != "!!bool" || err != nil {
-			r.errorf(position(n), "write true or false", "%s.required must be a boolean, not %s", path, found(n))
-		}
-		p.Required = required
-	}
-	return p
+	return q
 }
 
-func (r *reader) schema(n *yaml.Node, path string) (s Schema) {
-	s.Pos = position(n)
-	o := r.object(n, path, nil)
-	if o == nil {
-		return s
+func schema(n document.Node) Schema {
+	o := n.Open()
+	name := o.Required("name", "")
+	return Schema{
+		Name:    name.Text(),
+		Format:  o.Required("format", "").Text(),
+		Content: o.Required("schema", "").Text(),
+		Pos:     placeOr(name, n),
 	}
-	s.Name, s.Pos = o.text("name", "")
-	s.Format, _ = o.text("format", "")
-	s.Content, _ = o.text("schema", "")
-	return s
+}
+
+// word reads a text that must be one of names, in their very spelling; it is
+// returned as it is meant, "" where that is unclear.
+func word(n document.Node, names []string) string {
+	text := n.Text()
+	if text == "" {
+		return ""
+	}
+	for _, name := range names {
+		if strings.EqualFold(text, name) {
+			if text != name {
+				n.Errorf(document.Suggest(text, names), "%s can't be %q", n.Path(), text)
+			}
+			return name
+		}
+	}
+	n.Errorf(document.Suggest(text, names), "%s can't be %q", n.Path(), text)
+	return ""
+}
+
+// placeOr is the place of the first of nodes that is present.
+func placeOr(nodes ...document.Node) document.Position {
+	for _, n := range nodes {
+		if n.Present() {
+			return n.Position()
+		}
+	}
+	return document.Position{}
 }
 
 func kindNames() []string {
@@ -236,5 +220,3 @@ func kindNames() []string {
 	}
 	return names
 }
-
-func kindList() string { return strings.Join(kindNames(), ", ") }

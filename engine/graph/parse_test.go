@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/graph"
 )
 
@@ -121,26 +122,26 @@ func TestParse(t *testing.T) {
 		Configurations: []graph.Configuration{{
 			Name: "split",
 			Parameters: []graph.Parameter{
-				{Key: "topic", Name: "the_topic", Description: "where it goes", Default: &topic, Pos: graph.Position{Line: 16, Column: 7}},
-				{Key: "limit", Name: "limit", Required: true, Pos: graph.Position{Line: 20, Column: 7}},
+				{Key: "topic", Name: "the_topic", Description: "where it goes", Default: &topic, Pos: document.Position{Line: 16, Column: 7}},
+				{Key: "limit", Name: "limit", Required: true, Pos: document.Position{Line: 20, Column: 7}},
 			},
-			Pos: graph.Position{Line: 14, Column: 11},
+			Pos: document.Position{Line: 14, Column: 11},
 		}},
 		Operations: []graph.Operation{
-			{Name: "source", Kind: graph.Source, Pos: graph.Position{Line: 30, Column: 11}, ModulePos: graph.Position{Line: 29, Column: 5}},
-			{Name: "split", Kind: graph.Branch, Module: "splitter:1.0.0", Pos: graph.Position{Line: 32, Column: 11}, ModulePos: graph.Position{Line: 33, Column: 13}},
-			{Name: "change", Kind: graph.Map, Module: "acme/changer:2.0.0", Pos: graph.Position{Line: 35, Column: 11}, ModulePos: graph.Position{Line: 36, Column: 13}},
-			{Name: "join", Kind: graph.Concatenate, Pos: graph.Position{Line: 38, Column: 11}, ModulePos: graph.Position{Line: 39, Column: 12}},
-			{Name: "sink", Kind: graph.Sink, Pos: graph.Position{Line: 41, Column: 11}, ModulePos: graph.Position{Line: 40, Column: 5}},
+			{Name: "source", Kind: graph.Source, Pos: document.Position{Line: 30, Column: 11}},
+			{Name: "split", Kind: graph.Branch, Module: "splitter:1.0.0", Pos: document.Position{Line: 32, Column: 11}, ModulePos: document.Position{Line: 33, Column: 13}},
+			{Name: "change", Kind: graph.Map, Module: "acme/changer:2.0.0", Pos: document.Position{Line: 35, Column: 11}, ModulePos: document.Position{Line: 36, Column: 13}},
+			{Name: "join", Kind: graph.Concatenate, Pos: document.Position{Line: 38, Column: 11}},
+			{Name: "sink", Kind: graph.Sink, Pos: document.Position{Line: 41, Column: 11}},
 		},
 		Connections: []graph.Connection{
-			{From: "source", To: "split", Schema: "reading", FromPos: graph.Position{Line: 43, Column: 18}, ToPos: graph.Position{Line: 44, Column: 16}},
-			{From: "split", To: "change", Arm: graph.True, FromPos: graph.Position{Line: 45, Column: 18}, ToPos: graph.Position{Line: 46, Column: 16}},
-			{From: "split", To: "join", Arm: graph.False, FromPos: graph.Position{Line: 47, Column: 18}, ToPos: graph.Position{Line: 48, Column: 16}},
-			{From: "change", To: "join", FromPos: graph.Position{Line: 49, Column: 18}, ToPos: graph.Position{Line: 50, Column: 16}},
-			{From: "join", To: "sink", FromPos: graph.Position{Line: 51, Column: 18}, ToPos: graph.Position{Line: 52, Column: 16}},
+			{From: "source", To: "split", Schema: "reading", FromPos: document.Position{Line: 43, Column: 18}, ToPos: document.Position{Line: 44, Column: 16}},
+			{From: "split", To: "change", Arm: graph.True, FromPos: document.Position{Line: 45, Column: 18}, ToPos: document.Position{Line: 46, Column: 16}},
+			{From: "split", To: "join", Arm: graph.False, FromPos: document.Position{Line: 47, Column: 18}, ToPos: document.Position{Line: 48, Column: 16}},
+			{From: "change", To: "join", FromPos: document.Position{Line: 49, Column: 18}, ToPos: document.Position{Line: 50, Column: 16}},
+			{From: "join", To: "sink", FromPos: document.Position{Line: 51, Column: 18}, ToPos: document.Position{Line: 52, Column: 16}},
 		},
-		Schemas: []graph.Schema{{Name: "reading", Format: "JsonSchema/draft-07", Content: `{"type":"object"}`, Pos: graph.Position{Line: 25, Column: 11}}},
+		Schemas: []graph.Schema{{Name: "reading", Format: "JsonSchema/draft-07", Content: `{"type":"object"}`, Pos: document.Position{Line: 25, Column: 11}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("definition (-want +got):\n%s", diff)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/internal/nearest"
@@ -57,7 +58,7 @@ type Limits struct {
 type Setting struct{ Key, Value string }
 
 // New plans the definition d, which is sound, with the user's settings and options.
-// All faults are collected: the error's lines are graph.Problems where they have a
+// All faults are collected: the error's lines are document.Problems where they have a
 // place in the definition.
 func New(d *graph.Definition, settings []Setting, options Options) (*Plan, error) {
 	p := &Plan{Graph: d.Metadata.Name}
@@ -146,7 +147,7 @@ type resolver struct {
 	definition *graph.Definition
 	settings   []Setting
 	used       []bool // by setting
-	problems   graph.Problems
+	problems   document.Problems
 }
 
 // properties returns the configuration of op: for each parameter it declares, in
@@ -168,8 +169,8 @@ func (r *resolver) properties(op graph.Operation) []operator.Property {
 			} else if p.Default != nil {
 				properties = append(properties, operator.Property{Key: p.Key, Value: *p.Default})
 			} else if p.Required {
-				r.problems = append(r.problems, &graph.Problem{
-					Severity: graph.Error, File: r.definition.File, Position: p.Pos,
+				r.problems = append(r.problems, &document.Problem{
+					Severity: document.Error, File: r.definition.File, Position: p.Pos,
 					Message: fmt.Sprintf("operation %q requires the parameter %q, which has no value", op.Name, p.Key),
 					Hint:    "give one in the graph's configuration, or with --set " + p.Key + "=...",
 				})
