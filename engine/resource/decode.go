@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/document"
+)
+
+// decoder turns documents into a Set.
+type decoder struct {
+	set      *Set
+	declared map[declaration]Meta
+	problems document.Problems
+	checks   []func() // what can be checked once everything is read
+	reader   *document.Reader
+}
+
+// declaration identifies an object among all.
+type declaration struct {
+	kind string
+	key  Key
+}
+
+func newDecoder() *decoder {
+	return &decoder{set: newSet(), declared: map[declaration]Meta{}}
+}
+
+// file reads one file's objects.
+func (d *decoder) file(name string, data []byte) {
+	d.reader = document.NewReader(name)
+	reader := d.reader
+	for _, n := range d.reader.Documents(data) {
+		d.object(name, n)
+	}
+	// After the checks that the objects of the file have deferred.
+	d.later(func() { d.problems = append(d.problems, reader.Problems()...) })
+}
+
+// finish checks the objects against each other.
+func (d *decoder) finish() (*Set, document.Problems) {
+	d.set.imply()
+	for _, check := range d.checks {
+		check()
+	}
+	d.problems.Sort()
+	return d.set, d.problems
+}
+
+// later defers a check until all objects are read.
+func (d *decoder) later(check func()) { d.checks = append(d.checks, check) }
+
+// kind is a kind of objects.
+type kind struct {
+	name   string
+	core   bool     // of Kubernetes itself
+	fields []string // beside those that all objects have
+	decode func(Meta, []document.Property, document.Object)
+}
+
+func (d *decoder) kinds() []kind {
+	spec := []string{"spec", "status"}
+	return []kind{
+		{"DataflowGraph", false, spec, d.graph},
+		{"DataflowEndpoint", false, spec, d.endpoint},
+		{"DataflowProfile", false, spec, d.profile},
+		{"RegistryEndpoint", false, spec, d.registry},
+		{"ConfigMap", true, []string{"data", "binaryData", "immutable"}, d.configMap},
+		{"Secret", true, []string{"data", "stringData", "immutable", "type"}, d.secret},
+		{"Dataflow", false, nil, nil}, // known, and not built yet
+	}
+}
+
+// object reads one object, or the items of a List.
+func (d *decoder) object(file string, n document.Node) {
+	name, apiVersion := n.Peek("kind"), n.Peek("apiVersion")
+	if !name.Present() || !apiVersion.Present() {
+		o := n.Object("kind", "apiVersion", "metadata", "spec", "status", "data")
+		o.Required("kind", "write kind: DataflowGraph, for one")
+		o.Required("apiVersion", "write apiVersion: "+Group+"/v1, or v1 for a ConfigMap or Secret")
+		return
+	}
+	if name.Text() == "List" && apiVersion.Text() == "v1" {
+		for _, item := range n.Object("kind", "apiVersion", "metadata", "items").Required("items", "").List() {
+			d.object(file, item)
+		}
+		return
+	}
+	kinds := d.kinds()
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name.Text() })
+	if i < 0 {
+		known := make([]string, len(kinds))
+		for i, k := range kinds {
+			known[i] = k.name
+		}
+		name.Errorf(document.Suggest(name.Text(), known), "unknown kind %s", name.Text())
+		return
+	}
+	k := kinds[i]
+	if k.decode == nil {
+		name.Errorf("", "%s is not supported yet", k.name)
+		return
+	}
+	versions := []string{Group + "/v1", Group + "/v1beta1"}
+	if k.core {
+		versions = []string{"v1"}
+	}
+	if v := apiVersion.Text(); !slices.Contains(versions, v) {
+		apiVersion.Errorf("write "+versions[0], "%s is not of %s", k.name, v)
+	}
+	o := n.Object(slices.Concat([]string{"kind", "apiVersion", "metadata"}, k.fields)...)
+	meta, annotations := d.meta(file, k.name, o)
+	if meta.Name != "" {
+		k.decode(meta, annotations, o)
+	}
+}
+
+var (
+	objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	nodeName   = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	configKey  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+)
+
+// meta reads an object's metadata and notes the declaration. The name is empty
+// where the object is of no use.
+func (d *decoder) meta(file, kind string, o document.Object) (Meta, []document.Property) {
+	n := o.Required("metadata", "write metadata: with a name")
+	if !n.Present() {
+		return Meta{}, nil
+	}
+	var name, namespace document.Node
+	var annotations []document.Property
+	// A cluster adds fields of its own, which say nothing to us.
+	for _, p := range n.Map() {
+		switch p.Name {
+		case "name":
+			name = p.Value
+		case "namespace":
+			namespace = p.Value
+		case "annotations":
+			if !p.Value.IsNull() {
+				annotations = p.Value.Map()
+			}
+		}
+	}
+	if !name.Present() {
+		n.Errorf("write name: under metadata", "metadata.name is missing")
+		return Meta{}, nil
+	}
+	m := Meta{Key: Key{DefaultNamespace, name.Text()}, File: file, Place: o.Position()}
+	if namespace.Present() && !namespace.IsNull() {
+		m.Namespace = namespace.Text()
+	}
+	if !objectName.MatchString(m.Name) || len(m.Name) > 253 {
+		if m.Name != "" {
+			name.Errorf("names are of a-z, 0-9 and '-'", "metadata.name can't be %q", m.Name)
+		}
+		return Meta{}, nil
+	}
+	id := declaration{kind, m.Key}
+	if first, ok := d.declared[id]; ok {
+		name.Errorf("rename or remove one", "%s %s is already declared in %s:%s", kind, m.Name, first.File, first.Place)
+		return Meta{}, nil
+	}
+	d.declared[id] = m
+	for _, a := range annotations {
+		if kind != "DataflowGraph" && strings.HasPrefix(a.Name, AnnotationPrefix) {
+			d.reader.Errorf(a.Place, "move it to the DataflowGraph", "annotation %s has no meaning on a %s", a.Name, kind)
+		}
+	}
+	return m, annotations
+}
+
+// enabled reads an Enabled or Disabled, where absent means the fallback.
+func enabled(n document.Node, fallback bool) bool {
+	switch n.Enum("Enabled", "Disabled") {
+	case "Enabled":
+		return true
+	case "Disabled":
+		return false
+	}
+	return fallback
+}
+
+// notYet refuses fields that are known and not built.
+func notYet(o document.Object, fields ...string) {
+	for _, f := range fields {
+		n := o.Optional(f)
+		n.Errorf("take it out", "%s is not supported yet", n.Path())
+	}
+}
+
+func (d *decoder) graph(meta Meta, annotations []document.Property, o document.Object) {
+	spec := o.Required("spec", "").Object("profileRef", "mode", "requestDiskPersistence", "nodes", "nodeConnections", "fileStores")
+	g := &DataflowGraph{
+		Meta:               meta,
+		Profile:            spec.Optional("profileRef").Text(),
+		Disabled:           !enabled(spec.Optional("mode"), true),
+		RequestPersistence: enabled(spec.Optional("requestDiskPersistence"), false),
+	}
+	if g.Profile == "" {
+		g.Profile = DefaultName
+	}
+	if g.RequestPersistence {
+		spec.Optional("requestDiskPersistence").Warnf("", "the broker is not asked for persistence yet")
+	}
+	notYet(spec, "fileStores")
+	for _, a := range annotations {
+		name, ok := strings.CutPrefix(a.Name, AnnotationPrefix)
+		if !ok {
+			continue
+		}
+		if err := g.Options.Set(name, a.Value.Text()); err != nil {
+			d.reader.Errorf(a.Place, "", "%v", err)
+		}
+	}
+	nodes := spec.Required("nodes", "write nodes: with a Source, a Graph and a Destination")
+	seen := map[string]bool{}
+	for _, n := range nodes.List() {
+		d.node(g, n, seen)
+	}
+	connections := spec.Required("nodeConnections", "write nodeConnections: that lead from the source to the destination")
+	for _, n := range connections.List() {
+		c := n.Object("from", "to")
+		from := c.Required("from", "").Object("name", "schema")
+		to := c.Required("to", "").Object("name")
+		schema := from.Optional("schema").Object("serializationFormat", "schemaRef")
+		if f := schema.Optional("serializationFormat"); f.Present() {
+			if format := f.Enum("Json", "Delta", "Parquet", "Avro"); format != "Json" && format != "" {
+				f.Errorf("write Json", "the format %s is not supported yet", format)
+			}
+		}
+		if ref := schema.Optional("schemaRef"); ref.Present() {
+			ref.Text()
+			ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
+		}
+		g.Connections = append(g.Connections, Connection{
+			From:  from.Required("name", "").Text(),
+			To:    to.Required("name", "").Text(),
+			Place: n.Position(),
+		})
+	}
+	d.set.Graphs[meta.Key] = g
+	d.checkGraph(g, nodes, spec)
+}
+
+func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) {
+	o := n.Object("name", "nodeType", "sourceSettings", "graphSettings", "destinationSettings")
+	nameNode := o.Required("name", "")
+	name := nameNode.Text()
+	switch {
+	case name == "":
+	case !nodeName.MatchString(name):
+		nameNode.Errorf("names are of letters, digits, '_' and '-'", "%s can't be %q", nameNode.Path(), name)
+	case seen[name]:
+		nameNode.Errorf("names must differ", "there are two nodes %q", name)
+	}
+	seen[name] = true
+	settings := map[string]string{"Source": "sourceSettings", "Graph": "graphSettings", "Destination": "destinationSettings"}
+	kind := o.Required("nodeType", "").Enum("Source", "Graph", "Destination")
+	for other, field := range settings {
+		if kind != "" && other != kind {
+			p := o.Optional(field)
+			p.Errorf("", "%s has no meaning for a %s", p.Path(), kind)
+		}
+	}
+	switch kind {
+	case "Source":
+		s := o.Required(settings[kind], "").Object("endpointRef", "dataSources", "assetRef")
+		source := Source{Name: name, Place: n.Position(), Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text()}
+		topics := s.Required("dataSources", "write the topics to subscribe to")
+		filters := topics.List()
+		if len(filters) == 0 {
+			topics.Errorf("write the topics to subscribe to", "%s has none", topics.Path())
+		}
+		for _, f := range filters {
+			filter := f.Text()
+			if err := checkFilter(filter); err != nil {
+				f.Errorf("", "topic filter %q: %v", filter, err)
+			}
+			source.Topics = append(source.Topics, filter)
+		}
+		s.Optional("assetRef").Warnf("", "assets are not looked up; the topics of dataSources are used")
+		d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, source.Endpoint)
+		g.Sources = append(g.Sources, source)
+	case "Graph":
+		s := o.Required(settings[kind], "").Object("registryEndpointRef", "artifact", "configuration")
+		graph := Graph{
+			Name:     name,
+			Registry: s.Required("registryEndpointRef", "the registry endpoint default always exists").Text(),
+			Artifact: s.Required("artifact", "write NAME:TAG").Text(),
+			Place:    n.Position(),
+		}
+		given := map[string]bool{}
+		for _, item := range s.Optional("configuration").List() {
+			c := item.Object("key", "value")
+			keyNode := c.Required("key", "")
+			p := Parameter{Key: keyNode.Text(), Value: c.Optional("value").Text()}
+			switch {
+			case p.Key == "":
+			case !configKey.MatchString(p.Key):
+				keyNode.Errorf("keys are of letters, digits, '_' and '-'", "%s can't be %q", keyNode.Path(), p.Key)
+			case given[p.Key]:
+				keyNode.Errorf("remove one", "the configuration has two values for %q", p.Key)
+			default:
+				graph.Configuration = append(graph.Configuration, p)
+			}
+			given[p.Key] = true
+			if !c.Optional("value").Present() {
+				item.Errorf("", "%s has no value", item.Path())
+			}
+		}
+		d.refer(s.Optional("registryEndpointRef"), "RegistryEndpoint", g.Namespace, graph.Registry)
+		g.Graphs = append(g.Graphs, graph)
+	case "Destination":
+		s := o.Required(settings[kind], "").Object("endpointRef", "dataDestination", "headers", "outputSchemaSettings")
+		notYet(s, "headers", "outputSchemaSettings")
+		topic := s.Required("dataDestination", "write the topic to publish to")
+		destination := Destination{
+			Name:     name,
+			Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text(),
+			Topic:    topic.Text(),
+			Place:    n.Position(),
+		}
+		switch {
+		case destination.Topic == "${outputTopic}":
+			destination.Topic = ""
+		case strings.Contains(destination.Topic, "${inputTopic") || strings.Contains(destination.Topic, "${outputTopic"):
+			topic.Errorf("write a topic, or ${outputTopic} alone", "the template %q is not supported yet", destination.Topic)
+		case strings.ContainsAny(destination.Topic, "+#\x00"):
+			topic.Errorf("", "topic %q: nobody can publish to a wildcard", destination.Topic)
+		}
+		d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, destination.Endpoint)
+		g.Destinations = append(g.Destinations, destination)
+	}
+}
+
+// checkFilter checks an MQTT topic filter.
+func checkFilter(filter string) error {
+	if filter == "" {
+		return errors.New("it is empty")
+	}
+	if rest, ok := strings.CutPrefix(filter, "$shared/"); ok {
+		return fmt.Errorf("shared subscriptions are written $share/GROUP/FILTER in MQTT 5: $share/%s", rest)
+	}
+	levels := strings.Split(filter, "/")
+	for i, level := range levels {
+		if strings.Contains(level, "#") && (level != "#" || i != len(levels)-1) {
+			return errors.New("'#' stands alone and last, after a '/'")
+		}
+		if strings.Contains(level, "+") && level != "+" {
+			return errors.New("'+' stands alone between two '/'")
+		}
+	}
+	if strings.ContainsRune(filter, 0) || len(filter) > 65535 {
+		return errors.New("it has a null character or more than 65535 bytes")
+	}
+	return nil
+}
+
+// refer checks, once all is read, that what a field names exists in the namespace.
+func (d *decoder) refer(n document.Node, kind, namespace, name string) {
+	if name == "" {
+		return
+	}
+	d.later(func() {
+		key, known := Key{namespace, name}, []string(nil)
+		switch kind {
+		case "DataflowEndpoint":
+			if d.set.Endpoints[key] != nil {
+				return
+			}
+			known = names(d.set.Endpoints, namespace)
+		case "RegistryEndpoint":
+			if d.set.Registries[key] != nil {
+				return
+			}
+			known = names(d.set.Registries, namespace)
+		case "DataflowProfile":
+			if d.set.Profiles[key] != nil {
+				return
+			}
+			known = names(d.set.Profiles, namespace)
+		case "ConfigMap":
+			if d.set.ConfigMaps[key] != nil {
+				return
+			}
+			known = names(d.set.ConfigMaps, namespace)
+		}
+		if _, ok := d.declared[declaration{kind, key}]; ok {
+			return // declared, and faulty: that is said elsewhere
+		}
+		n.Errorf(document.Suggest(name, known), "there is no %s %q in namespace %s", kind, name, namespace)
+	})
+}
+
+func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) {
+	others := []string{"kafkaSettings", "openTelemetrySettings", "localStorageSettings", "dataLakeStorageSettings",
+		"datalakeStorageSettings", "fabricOneLakeSettings", "dataExplorerSettings"}
+	spec := o.Required("spec", "").Object(append([]string{"endpointType", "hostType", "mqttSettings"}, others...)...)
+	typeNode := spec.Required("endpointType", "write Mqtt")
+	if t := typeNode.Enum("Mqtt", "Kafka", "OpenTelemetry", "LocalStorage", "DataLakeStorage", "FabricOneLake", "DataExplorer"); t != "Mqtt" {
+		if t != "" {
+			typeNode.Errorf("write Mqtt", "endpoints of type %s are not supported yet", t)
+		}
+		return
+	}
+	for _, name := range others {
+		n := spec.Optional(name)
+		n.Errorf("", "%s has no meaning for an endpoint of type Mqtt", n.Path())
+	}
+	spec.Optional("hostType").Enum("LocalBroker", "EventGrid", "CustomMqtt")
+	s := spec.Required("mqttSettings", "").Object("host", "authentication", "clientIdPrefix", "protocol", "keepAliveSeconds",
+		"retain", "maxInflightMessages", "qos", "sessionExpirySeconds", "tls", "cloudEventAttributes")
+	m := defaultMQTT()
+	if host := s.Optional("host"); host.Present() {
+		m.Host = host.Text()
+		if strings.Contains(m.Host, "://") || strings.Contains(m.Host, "/") {
+			host.Errorf("write HOST:PORT", "%s can't be %q", host.Path(), m.Host)
+		} else if _, _, err := net.SplitHostPort(m.Host); err != nil && strings.Contains(m.Host, ":") {
+			host.Errorf("write HOST:PORT", "%s can't be %q: %v", host.Path(), m.Host, err)
+		}
+	}
+	d.anonymous(s)
+	m.ClientIDPrefix = s.Optional("clientIdPrefix").Text()
+	if p := s.Optional("protocol"); p.Enum("Mqtt", "WebSockets") == "WebSockets" {
+		p.Errorf("write Mqtt", "MQTT over web sockets is not supported yet")
+	}
+	if n := s.Optional("keepAliveSeconds"); n.Present() {
+		m.KeepAlive = time.Duration(n.Int(0, 65535)) * time.Second
+	}
+	if n := s.Optional("sessionExpirySeconds"); n.Present() {
+		m.SessionExpiry = time.Duration(n.Int(0, 1<<31-1)) * time.Second
+	}
+	if n := s.Optional("maxInflightMessages"); n.Present() {
+		m.MaxInflight = n.Int(1, 65535)
+	}
+	if n := s.Optional("qos"); n.Present() {
+		m.QoS = n.Int(0, 1)
+	}
+	m.NeverRetain = s.Optional("retain").Enum("Keep", "Never") == "Never"
+	tls := s.Optional("tls").Object("mode", "trustedCaCertificateConfigMapRef")
+	m.TLS.Disabled = !enabled(tls.Optional("mode"), true)
+	ca := tls.Optional("trustedCaCertificateConfigMapRef")
+	m.TLS.TrustedCA = ca.Text()
+	d.refer(ca, "ConfigMap", meta.Namespace, m.TLS.TrustedCA)
+	if c := s.Optional("cloudEventAttributes"); c.Enum("Propagate", "CreateOrRemap") == "CreateOrRemap" {
+		c.Errorf("write Propagate", "creating CloudEvents attributes is not supported yet")
+	}
+	d.set.Endpoints[meta.Key] = &DataflowEndpoint{Meta: meta, MQTT: m}
+}
+
+// anonymous reads the authentication of an endpoint, which for now must be none.
+func (d *decoder) anonymous(settings document.Object) {
+	methods := []string{"Anonymous", "ServiceAccountToken", "X509Certificate", "SystemAssignedManagedIdentity",
+		"UserAssignedManagedIdentity", "Sasl", "AccessToken", "ArtifactPullSecret"}
+	a := settings.Required("authentication", "write authentication: {method: Anonymous}").Object("method", "anonymousSettings",
+		"serviceAccountTokenSettings", "x509CertificateSettings", "systemAssignedManagedIdentitySettings",
+		"userAssignedManagedIdentitySettings", "UserAssignedManagedIdentitySettings", "saslSettings", "accessTokenSettings",
+		"artifactPullSecretSettings")
+	n := a.Required("method", "write Anonymous")
+	if method := n.Enum(methods...); method != "Anonymous" && method != "" {
+		n.Errorf("write Anonymous", "authentication by %s is not supported yet", method)
+	}
+}
+
+func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) {
+	spec := o.Required("spec", "").Object("host", "authentication", "trustSettings", "codeSigningCas")
+	r := &RegistryEndpoint{Meta: meta, Host: spec.Required("host", "write a registry's host, file://DIR or oci-layout:DIR").Text()}
+	local := strings.HasPrefix(r.Host, "file:") || strings.HasPrefix(r.Host, "oci-layout:")
+	if !local || spec.Optional("authentication").Present() {
+		d.anonymous(spec)
+	}
+	notYet(spec, "trustSettings", "codeSigningCas")
+	d.set.Registries[meta.Key] = r
+}
+
+func (d *decoder) profile(meta Meta, _ []document.Property, o document.Object) {
+	spec := o.Optional("spec").Object("instanceCount", "diagnostics", "debuggingSettings",
+		"maxInstances", "tolerations", "logFormat", "logLevel", "traces") // the last five are of old previews
+	p := &DataflowProfile{Meta: meta, InstanceCount: 1, LogLevel: "info"}
+	if n := spec.Optional("instanceCount"); n.Present() {
+		if p.InstanceCount = n.Int(1, 20); p.InstanceCount > 1 {
+			n.Errorf("write 1", "more than one instance is not supported yet")
+		}
+	}
+	diagnostics := spec.Optional("diagnostics").Object("logs", "metrics", "debuggingSettings")
+	if level := diagnostics.Optional("logs").Object("level").Optional("level"); level.Present() {
+		p.LogLevel = level.Text()
+	}
+	diagnostics.Optional("metrics").Object("prometheusPort").Optional("prometheusPort").Int(0, 65535)
+	notYet(spec, "debuggingSettings")
+	notYet(diagnostics, "debuggingSettings")
+	d.set.Profiles[meta.Key] = p
+}
+
+func (d *decoder) configMap(meta Meta, _ []document.Property, o document.Object) {
+	c := &ConfigMap{Meta: meta, Data: map[string][]byte{}}
+	texts(o.Optional("data"), c.Data)
+	binaries(o.Optional("binaryData"), c.Data)
+	d.set.ConfigMaps[meta.Key] = c
+}
+
+func (d *decoder) secret(meta Meta, _ []document.Property, o document.Object) {
+	s := &Secret{Meta: meta, Data: map[string][]byte{}}
+	binaries(o.Optional("data"), s.Data)
+	texts(o.Optional("stringData"), s.Data)
+	d.set.Secrets[meta.Key] = s
+}
+
+func texts(n document.Node, into map[string][]byte) {
+	for _, p := range n.Map() {
+		into[p.Name] = []byte(p.Value.Text())
+	}
+}
+
+func binaries(n document.Node, into map[string][]byte) {
+	for _, p := range n.Map() {
+		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(p.Value.Text()), ""))
+		if err != nil {
+			p.Value.Errorf("a Secret's stringData takes plain text", "%s is not base64", p.Value.Path())
+			continue
+		}
+		into[p.Name] = data
+	}
+}

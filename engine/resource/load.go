@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wasm-graph/graphd/engine/document"
+)
+
+// MaxSize is the size in bytes of the largest file that is read.
+const MaxSize = 8 << 20
+
+// Load reads the objects in files and folders and checks them. Of a folder it
+// reads every *.yaml, *.yml and *.json file in it, not those in folders below. The
+// set may be used if the problems' Err is nil. The error is one of reading.
+func Load(paths ...string) (*Set, document.Problems, error) {
+	d := newDecoder()
+	for _, path := range paths {
+		files, err := filesOf(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("resource: load %s: %w", path, err)
+		}
+		for _, file := range files {
+			data, err := readFile(file)
+			if err != nil {
+				return nil, nil, fmt.Errorf("resource: load %s: %w", file, err)
+			}
+			d.file(file, data)
+		}
+	}
+	set, problems := d.finish()
+	return set, problems, nil
+}
+
+// Parse is Load for one file whose content is at hand.
+func Parse(file string, data []byte) (*Set, document.Problems) {
+	d := newDecoder()
+	d.file(file, data)
+	return d.finish()
+}
+
+// filesOf returns path, or the files in it if it is a folder.
+func filesOf(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, entry := range entries {
+		name := filepath.Join(path, entry.Name())
+		if !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		// A mounted ConfigMap is a folder of links.
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			files = append(files, name)
+		}
+	}
+	if len(files) == 0 {
+		return nil, errors.New("the folder has no *.yaml, *.yml or *.json file")
+	}
+	return files, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("more than %d bytes", MaxSize)
+	}
+	return data, nil
+}

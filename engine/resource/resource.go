@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resource is the Kubernetes-style objects that say what should run, as
+// plain Go types: it decodes them, fills in defaults and checks them against each
+// other. It reads files only; the same files may be given to a cluster.
+//
+// The objects are those of connectivity.iotoperations.azure.com/v1 (and v1beta1),
+// and the core ConfigMap and Secret. What has no field there and is ours is an
+// annotation, graphd.io/<option>; see Options. Enums are taken in any case. A field
+// or an object that nobody knows is an error with its place; one that is known and
+// not built yet is an error that says so.
+//
+// Objects refer to each other by name within their namespace. Three exist without
+// being declared, each named "default": a DataflowProfile, a DataflowEndpoint for
+// the broker aio-broker:18883, and a RegistryEndpoint for mcr.microsoft.com.
+package resource
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/document"
+)
+
+// The API that the objects belong to.
+const (
+	Group            = "connectivity.iotoperations.azure.com"
+	DefaultNamespace = "azure-iot-operations" // of an object that states none
+	DefaultName      = "default"              // of the objects that exist undeclared
+)
+
+// Key identifies an object among those of its kind.
+type Key struct{ Namespace, Name string }
+
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Meta is what every object has.
+type Meta struct {
+	Key
+	File  string // where the object is declared; empty for an implied one
+	Place document.Position
+}
+
+// DataflowGraph binds a graph definition to the endpoints that its messages come
+// from and go to.
+type DataflowGraph struct {
+	Meta
+	Profile            string // name of a DataflowProfile
+	Disabled           bool   // declared, and not to be run
+	RequestPersistence bool   // ask the broker to keep what it queues for us on disk
+	Options            Options
+
+	Sources      []Source
+	Graphs       []Graph
+	Destinations []Destination
+	Connections  []Connection
+}
+
+// Source is a node that messages come from.
+type Source struct {
+	Name     string
+	Endpoint string   // name of a DataflowEndpoint
+	Topics   []string // topic filters, at least one
+	Place    document.Position
+}
+
+// Graph is a node that a graph definition processes.
+type Graph struct {
+	Name          string
+	Registry      string // name of a RegistryEndpoint, of the modules too
+	Artifact      string // reference of the definition
+	Configuration []Parameter
+	Place         document.Position
+}
+
+// Parameter is a configuration value. It reaches each operation whose definition
+// declares its key.
+type Parameter struct{ Key, Value string }
+
+// Destination is a node that messages go to.
+type Destination struct {
+	Name     string
+	Endpoint string // name of a DataflowEndpoint
+	// Topic is where messages are published; empty means the topic that each message
+	// has when it leaves the graph.
+	Topic string
+	Place document.Position
+}
+
+// Connection leads from one node to another.
+type Connection struct {
+	From, To string
+	Place    document.Position
+}
+
+// DataflowEndpoint is an MQTT broker: the other types are not built yet.
+type DataflowEndpoint struct {
+	Meta
+	MQTT MQTT
+}
+
+// MQTT is how a broker is reached, and what is asked of it.
+type MQTT struct {
+	Host           string // host:port
+	ClientIDPrefix string
+	KeepAlive      time.Duration // 0: off
+	SessionExpiry  time.Duration // 0: the session ends with the connection
+	MaxInflight    int           // unacknowledged messages, each way
+	QoS            int           // 0 or 1
+	NeverRetain    bool          // publish without the retain flag
+	TLS            TLS
+}
+
+// TLS is how a connection is secured.
+type TLS struct {
+	Disabled bool
+	// TrustedCA names the ConfigMap with the certificates of the authorities to
+	// trust; empty means those of the system.
+	TrustedCA string
+}
+
+// RegistryEndpoint is where artifacts are.
+type RegistryEndpoint struct {
+	Meta
+	// Host is a registry's HOST[:PORT][/PREFIX], or, for what needs no registry,
+	// file://DIR or oci-layout:DIR; DIR is relative to the file of the object.
+	Host string
+}
+
+// DataflowProfile says how many instances run and how they report.
+type DataflowProfile struct {
+	Meta
+	InstanceCount int
+	LogLevel      string
+}
+
+// ConfigMap is public configuration data.
+type ConfigMap struct {
+	Meta
+	Data map[string][]byte
+}
+
+// Secret is configuration data to be kept from others. It does not print its data.
+type Secret struct {
+	Meta
+	Data map[string][]byte
+}
+
+// String keeps the data out of logs.
+func (s *Secret) String() string { return "Secret " + s.Key.String() }
+
+// GoString keeps the data out of logs.
+func (s *Secret) GoString() string { return s.String() }
+
+// Set is all objects that were read, implied ones included.
+type Set struct {
+	Graphs     map[Key]*DataflowGraph
+	Endpoints  map[Key]*DataflowEndpoint
+	Registries map[Key]*RegistryEndpoint
+	Profiles   map[Key]*DataflowProfile
+	ConfigMaps map[Key]*ConfigMap
+	Secrets    map[Key]*Secret
+}
+
+// newSet returns an empty set.
+func newSet() *Set {
+	return &Set{
+		Graphs:     map[Key]*DataflowGraph{},
+		Endpoints:  map[Key]*DataflowEndpoint{},
+		Registries: map[Key]*RegistryEndpoint{},
+		Profiles:   map[Key]*DataflowProfile{},
+		ConfigMaps: map[Key]*ConfigMap{},
+		Secrets:    map[Key]*Secret{},
+	}
+}
+
+// GraphKeys returns the keys of the graphs in order.
+func (s *Set) GraphKeys() []Key { return keys(s.Graphs) }
+
+func keys[T any](objects map[Key]T) []Key {
+	all := make([]Key, 0, len(objects))
+	for k := range objects {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b Key) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// names returns the names of the objects in a namespace, in order.
+func names[T any](objects map[Key]T, namespace string) []string {
+	var all []string
+	for _, k := range keys(objects) {
+		if k.Namespace == namespace {
+			all = append(all, k.Name)
+		}
+	}
+	return all
+}
+
+// imply adds the objects that exist undeclared in every namespace that has graphs.
+func (s *Set) imply() {
+	for k := range s.Graphs {
+		key := Key{k.Namespace, DefaultName}
+		meta := Meta{Key: key}
+		if s.Profiles[key] == nil {
+			s.Profiles[key] = &DataflowProfile{Meta: meta, InstanceCount: 1, LogLevel: "info"}
+		}
+		if s.Registries[key] == nil {
+			s.Registries[key] = &RegistryEndpoint{Meta: meta, Host: "mcr.microsoft.com"}
+		}
+		if s.Endpoints[key] == nil {
+			broker := defaultMQTT()
+			ca := Key{k.Namespace, "azure-iot-operations-aio-ca-trust-bundle"}
+			if s.ConfigMaps[ca] != nil {
+				broker.TLS.TrustedCA = ca.Name
+			}
+			s.Endpoints[key] = &DataflowEndpoint{Meta: meta, MQTT: broker}
+		}
+	}
+}
+
+// defaultMQTT is what an endpoint's MQTT settings are where they say nothing.
+func defaultMQTT() MQTT {
+	return MQTT{
+		Host:          "aio-broker:18883",
+		KeepAlive:     time.Minute,
+		SessionExpiry: 10 * time.Minute,
+		MaxInflight:   100,
+		QoS:           1,
+	}
+}

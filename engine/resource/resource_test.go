@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/wasm-graph/graphd/engine/document"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// simple is a graph that needs nothing else; its parts are replaced by tests.
+const simple = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowGraph
+metadata:
+  name: temperature
+spec:
+  nodes:
+    - name: sensors
+      nodeType: Source
+      sourceSettings:
+        endpointRef: default
+        dataSources: [sensor/+/raw]
+    - name: convert
+      nodeType: Graph
+      graphSettings:
+        registryEndpointRef: default
+        artifact: graph-simple:1.0.0
+    - name: out
+      nodeType: Destination
+      destinationSettings:
+        endpointRef: default
+        dataDestination: sensor/processed
+  nodeConnections:
+    - from: {name: sensors}
+      to: {name: convert}
+    - from: {name: convert}
+      to: {name: out}
+`
+
+const broker = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata:
+  name: broker
+spec:
+  endpointType: Mqtt
+  mqttSettings:
+    authentication: {method: Anonymous}
+`
+
+// ignorePlaces compares objects without the places they were read from.
+var ignorePlaces = cmpopts.IgnoreTypes(document.Position{})
+
+func key(name string) resource.Key {
+	return resource.Key{Namespace: resource.DefaultNamespace, Name: name}
+}
+
+// parse reads what must be good.
+func parse(t *testing.T, text string) *resource.Set {
+	t.Helper()
+	set, problems := resource.Parse("f.yaml", []byte(text))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func TestGraphAndImpliedObjects(t *testing.T) {
+	got := parse(t, simple)
+	implied := resource.Meta{Key: key("default")}
+	want := &resource.Set{
+		Graphs: map[resource.Key]*resource.DataflowGraph{key("temperature"): {
+			Meta:         resource.Meta{Key: key("temperature"), File: "f.yaml"},
+			Profile:      "default",
+			Sources:      []resource.Source{{Name: "sensors", Endpoint: "default", Topics: []string{"sensor/+/raw"}}},
+			Graphs:       []resource.Graph{{Name: "convert", Registry: "default", Artifact: "graph-simple:1.0.0"}},
+			Destinations: []resource.Destination{{Name: "out", Endpoint: "default", Topic: "sensor/processed"}},
+			Connections:  []resource.Connection{{From: "sensors", To: "convert"}, {From: "convert", To: "out"}},
+		}},
+		Endpoints: map[resource.Key]*resource.DataflowEndpoint{key("default"): {Meta: implied, MQTT: resource.MQTT{
+			Host: "aio-broker:18883", KeepAlive: time.Minute, SessionExpiry: 10 * time.Minute, MaxInflight: 100, QoS: 1,
+		}}},
+		Registries: map[resource.Key]*resource.RegistryEndpoint{key("default"): {Meta: implied, Host: "mcr.microsoft.com"}},
+		Profiles:   map[resource.Key]*resource.DataflowProfile{key("default"): {Meta: implied, InstanceCount: 1, LogLevel: "info"}},
+	}
+	if diff := cmp.Diff(want, got, ignorePlaces, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestEverythingThatIsBuilt(t *testing.T) {
+	text := `
+apiVersion: connectivity.iotoperations.azure.com/v1beta1
+kind: DataflowEndpoint
+metadata: {name: broker, namespace: plant, labels: {x: y}, uid: 1-2, creationTimestamp: 2026-01-01T00:00:00Z}
+spec:
+  endpointType: mqtt
+  hostType: customMqtt
+  mqttSettings:
+    host: localhost:1883
+    authentication: {method: anonymous, anonymousSettings: {}}
+    clientIdPrefix: plant
+    protocol: mqtt
+    keepAliveSeconds: 0
+    retain: NEVER
+    maxInflightMessages: 7
+    qos: 0
+    sessionExpirySeconds: 0
+    tls: {mode: enabled, trustedCaCertificateConfigMapRef: ca}
+    cloudEventAttributes: Propagate
+status: {healthState: {status: Available}}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: RegistryEndpoint
+metadata: {name: local, namespace: plant}
+spec: {host: "file://artifacts"}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowProfile
+metadata: {name: profile, namespace: plant}
+spec:
+  instanceCount: 1
+  diagnostics: {logs: {level: debug}, metrics: {prometheusPort: 9600}}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: ca, namespace: plant}
+  data: {ca.crt: PEM}
+  binaryData: {bin: AQI=}
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: secret, namespace: plant}
+  type: Opaque
+  data: {a: cGxhaW4=}
+  stringData: {b: text}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowGraph
+metadata:
+  name: g
+  namespace: plant
+  annotations:
+    graphd.io/deadline: 250ms
+    graphd.io/memory: 64Mi
+    graphd.io/operation.module-temperature.map.deadline: 2s
+    other.io/whatever: is none of our business
+spec:
+  profileRef: profile
+  mode: disabled
+  nodes:
+  - {name: s, nodeType: source, sourceSettings: {endpointRef: broker, dataSources: [a/#, "$share/g/b/+"]}}
+  - name: g
+    nodeType: graph
+    graphSettings: {registryEndpointRef: local, artifact: simple:1.0.0, configuration: [{key: k, value: v}, {key: empty, value: ""}]}
+  - {name: d, nodeType: destination, destinationSettings: {endpointRef: broker, dataDestination: "${outputTopic}"}}
+  nodeConnections:
+  - {from: {name: s, schema: {serializationFormat: json}}, to: {name: g}}
+  - {from: {name: g}, to: {name: d}}
+`
+	set := parse(t, text)
+	plant := func(name string) resource.Meta {
+		return resource.Meta{Key: resource.Key{Namespace: "plant", Name: name}, File: "f.yaml"}
+	}
+	limits := resource.Limits{Deadline: 250 * time.Millisecond, Memory: 64 << 20}
+	for _, tt := range []struct{ got, want any }{
+		{set.Endpoints[plant("broker").Key], &resource.DataflowEndpoint{Meta: plant("broker"), MQTT: resource.MQTT{
+			Host: "localhost:1883", ClientIDPrefix: "plant", MaxInflight: 7, NeverRetain: true, TLS: resource.TLS{TrustedCA: "ca"},
+		}}},
+		{set.Registries[plant("local").Key], &resource.RegistryEndpoint{Meta: plant("local"), Host: "file://artifacts"}},
+		{set.Profiles[plant("profile").Key], &resource.DataflowProfile{Meta: plant("profile"), InstanceCount: 1, LogLevel: "debug"}},
+		{set.ConfigMaps[plant("ca").Key], &resource.ConfigMap{Meta: plant("ca"), Data: map[string][]byte{"ca.crt": []byte("PEM"), "bin": {1, 2}}}},
+		{set.Secrets[plant("secret").Key], &resource.Secret{Meta: plant("secret"), Data: map[string][]byte{"a": []byte("plain"), "b": []byte("text")}}},
+		{set.Graphs[plant("g").Key], &resource.DataflowGraph{
+			Meta: plant("g"), Profile: "profile", Disabled: true,
+			Options: resource.Options{Limits: limits, Operations: map[string]resource.Limits{"module-temperature.map": {Deadline: 2 * time.Second}}},
+			Sources: []resource.Source{{Name: "s", Endpoint: "broker", Topics: []string{"a/#", "$share/g/b/+"}}},
+			Graphs: []resource.Graph{{Name: "g", Registry: "local", Artifact: "simple:1.0.0",
+				Configuration: []resource.Parameter{{Key: "k", Value: "v"}, {Key: "empty"}}}},
+			Destinations: []resource.Destination{{Name: "d", Endpoint: "broker"}},
+			Connections:  []resource.Connection{{From: "s", To: "g"}, {From: "g", To: "d"}},
+		}},
+		{set.Graphs[plant("g").Key].Options.Of("module-temperature/map"), resource.Limits{Deadline: 2 * time.Second, Memory: 64 << 20}},
+		{set.Graphs[plant("g").Key].Options.Of("other"), limits},
+		{set.GraphKeys(), []resource.Key{plant("g").Key}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got, ignorePlaces); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+	}
+}
+
+func TestImpliedBrokerTrustsTheClusterAuthority(t *testing.T) {
+	set := parse(t, simple+`---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: azure-iot-operations-aio-ca-trust-bundle}
+data: {ca.crt: PEM}
+`)
+	if got, want := set.Endpoints[key("default")].MQTT.TLS.TrustedCA, "azure-iot-operations-aio-ca-trust-bundle"; got != want {
+		t.Errorf("trusted authority is %q, want %q", got, want)
+	}
+}
+
+// TestRefused replaces a part of a good text and says what must come of it.
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct{ name, base, old, new, want string }{
+		{"field misspelt", simple, "endpointRef: default\n        dataS", "endpontRef: default\n        dataS",
+			"f.yaml:10:9: unknown property spec.nodes[0].sourceSettings.endpontRef; did you mean endpointRef?"},
+		{"field of another kind", simple, "spec:", "data: {}\nspec:", "f.yaml:5:1: unknown property data"},
+		{"kind misspelt", simple, "DataflowGraph", "DataFlowGrap", "f.yaml:2:7: unknown kind DataFlowGrap; did you mean DataflowGraph?"},
+		{"kind not built", simple, "DataflowGraph", "Dataflow", "f.yaml:2:7: Dataflow is not supported yet"},
+		{"no kind", simple, "kind: DataflowGraph\n", "", "property kind is missing"},
+		{"not an object", "- a", "", "", "f.yaml:1:1: the document must be an object"},
+		{"API of another group", simple, "connectivity.iotoperations.azure.com/v1", "apps/v1", "f.yaml:1:13: DataflowGraph is not of apps/v1; write connectivity.iotoperations.azure.com/v1"},
+		{"no name", simple, "  name: temperature\n", "  labels: {}\n", "metadata.name is missing"},
+		{"name in capitals", simple, "name: temperature", "name: Temperature", `metadata.name can't be "Temperature"`},
+		{"declared twice", simple + "---\n" + simple, "", "", "DataflowGraph temperature is already declared in f.yaml:1:1"},
+		{"no spec", simple, "spec:", "status:", "property spec is missing"},
+		{"mode", simple, "spec:", "spec:\n  mode: On", `spec.mode can't be "On"; write one of Enabled, Disabled`},
+		{"file stores", simple, "spec:", "spec:\n  fileStores: []", "spec.fileStores is not supported yet"},
+		{"node type", simple, "nodeType: Graph", "nodeType: Transform", `spec.nodes[1].nodeType can't be "Transform"`},
+		{"settings of another type", simple, "nodeType: Graph", "nodeType: Graph\n      sourceSettings: {}", "spec.nodes[1].sourceSettings has no meaning for a Graph"},
+		{"node name", simple, "- name: out", "- name: o.ut", `spec.nodes[2].name can't be "o.ut"`},
+		{"two nodes of a name", simple, "- name: out", "- name: convert", `there are two nodes "convert"`},
+		{"no source", simple, "nodeType: Source\n      sourceSettings:", "nodeType: Graph\n      graphSettings:", "the graph has no source"},
+		{"no topics", simple, "[sensor/+/raw]", "[]", "spec.nodes[0].sourceSettings.dataSources has none"},
+		{"empty topic", simple, "[sensor/+/raw]", "['']", `topic filter "": it is empty`},
+		{"wildcard in a level", simple, "[sensor/+/raw]", "[sensor/x+/raw]", "'+' stands alone"},
+		{"wildcard not last", simple, "[sensor/+/raw]", "['sensor/#/raw']", "'#' stands alone and last"},
+		{"old spelling of shared", simple, "[sensor/+/raw]", "['$shared/g/sensor/+/raw']", "$share/g/sensor/+/raw"},
+		{"wildcard to publish to", simple, "sensor/processed", "sensor/+/processed", "nobody can publish to a wildcard"},
+		{"template", simple, "sensor/processed", "a/${inputTopic.2}", `the template "a/${inputTopic.2}" is not supported yet`},
+		{"topics overlap", simple, "sensor/processed", "sensor/x/raw", `its source's filter "sensor/+/raw" matches the topic "sensor/x/raw"`},
+		{"headers", simple, "dataDestination:", "headers: []\n        dataDestination:", "headers is not supported yet"},
+		{"configuration key", simple, "artifact:", "configuration: [{key: a b, value: x}]\n        artifact:", `configuration[0].key can't be "a b"`},
+		{"configuration twice", simple, "artifact:", "configuration: [{key: a, value: x}, {key: a, value: y}]\n        artifact:", `two values for "a"`},
+		{"configuration without value", simple, "artifact:", "configuration: [{key: a}]\n        artifact:", "configuration[0] has no value"},
+		{"configuration of numbers", simple, "artifact:", "configuration: [{key: a, value: 1.5}]\n        artifact:", `write "1.5", with the quotes`},
+		{"connection to nowhere", simple, "to: {name: out}", "to: {name: outt}", `f.yaml:25:7: there is no node "outt"; did you mean out?`},
+		{"connection to an output", simple, "from: {name: convert}", "from: {name: convert.output.true}", `the output "convert.output.true" of a graph is not supported yet; connect convert`},
+		{"connection backwards", simple, "to: {name: out}", "to: {name: sensors}", `nothing leads to the source "sensors"`},
+		{"connection from the end", simple, "from: {name: convert}", "from: {name: out}", `nothing leads away from the destination "out"`},
+		{"connection missing", simple, "    - from: {name: convert}\n      to: {name: out}\n", "", `nothing leads to the node "out"; add it to nodeConnections`},
+		{"format not built", simple, "from: {name: sensors}", "from: {name: sensors, schema: {serializationFormat: Avro}}", "the format Avro is not supported yet"},
+		{"endpoint missing", simple, "endpointRef: default\n        dataS", "endpointRef: broke\n        dataS", `there is no DataflowEndpoint "broke" in namespace azure-iot-operations; write default`},
+		{"registry missing", simple, "registryEndpointRef: default", "registryEndpointRef: defualt", `there is no RegistryEndpoint "defualt" in namespace azure-iot-operations; did you mean default?`},
+		{"profile missing", simple, "spec:", "spec:\n  profileRef: p", `there is no DataflowProfile "p"`},
+		{"annotation unknown", simple, "metadata:", "metadata:\n  annotations: {graphd.io/dedline: 1s}", "f.yaml:4:17: option dedline: unknown option; did you mean deadline?"},
+		{"annotation not built", simple, "metadata:", "metadata:\n  annotations: {graphd.io/dead-letter: default/dead}", "option dead-letter is not supported yet"},
+		{"annotation of an operation not built", simple, "metadata:", "metadata:\n  annotations: {graphd.io/operation.a.map.parallelism: '2'}", "option operation.a.map.parallelism is not supported yet"},
+		{"annotation value", simple, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: fast}", `option deadline: "fast" is no positive duration`},
+		{"memory", simple, "metadata:", "metadata:\n  annotations: {graphd.io/memory: 1Ti}", `"1Ti" is no amount of memory`},
+		{"memory beyond", simple, "metadata:", "metadata:\n  annotations: {graphd.io/memory: 18446744073709551615Gi}", "is no amount of memory"},
+		{"annotation elsewhere", broker, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1s}", "annotation graphd.io/deadline has no meaning on a DataflowEndpoint"},
+
+		{"endpoint type not built", broker, "Mqtt", "Kafka", "endpoints of type Kafka are not supported yet"},
+		{"endpoint type unknown", broker, "Mqtt", "Amqp", `spec.endpointType can't be "Amqp"`},
+		{"settings of another endpoint", broker, "  mqttSettings", "  kafkaSettings: {}\n  mqttSettings", "spec.kafkaSettings has no meaning for an endpoint of type Mqtt"},
+		{"host with a scheme", broker, "authentication", "host: mqtt://x:1883\n    authentication", "write HOST:PORT"},
+		{"host with many colons", broker, "authentication", "host: a:b:1883\n    authentication", "write HOST:PORT"},
+		{"authentication missing", broker, "authentication: {method: Anonymous}", "qos: 1", "spec.mqttSettings.authentication is missing"},
+		{"authentication not built", broker, "Anonymous", "serviceAccountToken", "authentication by ServiceAccountToken is not supported yet"},
+		{"qos", broker, "authentication", "qos: 2\n    authentication", "spec.mqttSettings.qos must be from 0 to 1, not 2"},
+		{"qos as text", broker, "authentication", "qos: '1'\n    authentication", "spec.mqttSettings.qos must be a whole number"},
+		{"no window", broker, "authentication", "maxInflightMessages: 0\n    authentication", "must be from 1 to 65535"},
+		{"web sockets", broker, "authentication", "protocol: WebSockets\n    authentication", "web sockets is not supported yet"},
+		{"authority missing", broker, "authentication", "tls: {trustedCaCertificateConfigMapRef: ca}\n    authentication", `there is no ConfigMap "ca"`},
+		{"cloud events", broker, "authentication", "cloudEventAttributes: CreateOrRemap\n    authentication", "not supported yet"},
+
+		{"registry without host", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {authentication: {method: Anonymous}}\n", "", "", "spec.host is missing"},
+		{"registry with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', trustSettings: {}}\n", "", "", "spec.trustSettings is not supported yet"},
+		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "ArtifactPullSecret is not supported yet"},
+		{"several instances", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: p}\nspec: {instanceCount: 2}\n", "", "", "more than one instance is not supported yet"},
+		{"secret that is no base64", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n", "", "", "data.a is not base64"},
+		{"ConfigMap with a spec", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nspec: {}\n", "", "", "unknown property spec"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := tt.base
+			if tt.old != "" {
+				if text = strings.Replace(tt.base, tt.old, tt.new, 1); text == tt.base {
+					t.Fatalf("%q is not in the text", tt.old)
+				}
+			}
+			_, problems := resource.Parse("f.yaml", []byte(text))
+			err := problems.Err()
+			if err == nil {
+				t.Fatalf("no error; want %q", tt.want)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error is\n%v\nwhich lacks\n%s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	_, problems := resource.Parse("f.yaml", []byte(strings.Replace(simple, "spec:", "spec:\n  requestDiskPersistence: Enabled", 1)))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "f.yaml:6:27: warning: the broker is not asked for persistence yet") {
+		t.Errorf("warnings: %v", w)
+	}
+}
+
+func TestSecretsDontPrint(t *testing.T) {
+	hidden := base64.StdEncoding.EncodeToString([]byte("hidden"))
+	set := parse(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: "+hidden+"}\n")
+	s := set.Secrets[key("s")]
+	if string(s.Data["a"]) != "hidden" {
+		t.Fatalf("data is %q", s.Data["a"])
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, s); strings.Contains(text, "hidden") || strings.Contains(text, "104 105") {
+			t.Errorf("%s prints %s", format, text)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml": simple, "b.yml": broker, ".hidden.yaml": "{", "notes.txt": "{",
+		"c.json": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "below.yaml"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	set, problems, err := resource.Load(dir)
+	if err != nil || problems.Err() != nil {
+		t.Fatal(err, problems.Err())
+	}
+	if len(set.Graphs) != 1 || len(set.ConfigMaps) != 1 || set.Endpoints[key("broker")].File != filepath.Join(dir, "b.yml") {
+		t.Errorf("got %+v", set)
+	}
+
+	// A file and the folder it is in: everything is declared twice.
+	_, problems, err = resource.Load(dir, filepath.Join(dir, "a.yaml"))
+	if err != nil || problems.Err() == nil || !strings.Contains(problems.Err().Error(), "already declared in "+filepath.Join(dir, "a.yaml")) {
+		t.Errorf("problems: %v, %v", problems.Err(), err)
+	}
+
+	_, _, err = resource.Load(filepath.Join(dir, "none.yaml"))
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error is %v, want one of a missing file", err)
+	}
+	_, _, err = resource.Load(t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "the folder has no *.yaml") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{simple, broker, "kind: Secret\napiVersion: v1\nmetadata: {name: s}\ndata: {a: AQI=}\n", "kind: List\napiVersion: v1\nitems: [{}]\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		set, problems := resource.Parse("f.yaml", []byte(text))
+		if problems.Err() != nil {
+			return
+		}
+		for _, g := range set.Graphs {
+			if len(g.Sources) == 0 || len(g.Destinations) == 0 || len(g.Sources[0].Topics) == 0 || g.Sources[0].Endpoint == "" {
+				t.Errorf("a graph without faults that can't run: %+v", g)
+			}
+		}
+	})
+}
