@@ -230,6 +230,7 @@ type Signature struct {
 	result      *layout // nil where there is none
 	spillParams bool    // parameters are passed in memory
 	spillResult bool    // the result is passed in memory
+	stackSize   int
 }
 
 // Compile makes the signature plan of t. resource numbers the resources that t
@@ -248,6 +249,8 @@ func Compile(t *types.Func, resource func(*types.Resource) (int, error)) (*Signa
 		}
 		s.result, s.spillResult = l, len(l.flat) > maxFlatResults
 	}
+	lift, lower := s.LiftType(), s.LowerType()
+	s.stackSize = max(len(lift.Params), len(lift.Results), len(lower.Params), len(lower.Results), 1)
 	return s, nil
 }
 
@@ -289,10 +292,7 @@ func (s *Signature) flatParams() core.FuncType {
 }
 
 // StackSize is how many slots a call of the signature needs, either way.
-func (s *Signature) StackSize() int {
-	l, m := s.LiftType(), s.LowerType()
-	return max(len(l.Params), len(l.Results), len(m.Params), len(m.Results), 1)
-}
+func (s *Signature) StackSize() int { return s.stackSize }
 
 // NeedsMemory reports whether a canon lift of the signature needs a memory, and
 // whether it needs a realloc; both are also what a canon lower may need.
