@@ -10,6 +10,27 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
 
+// Union returns a world that imports and exports what any of the given ones does.
+// Of externs with one name it takes the first, so the worlds should come from one
+// set of packages, in which a name has one meaning. With Options.Subset it is the
+// world for a module that may implement any of them.
+func Union(worlds ...*types.Component) *types.Component {
+	u := &types.Component{}
+	for _, w := range worlds {
+		for _, x := range w.Imports {
+			if types.Find(u.Imports, x.Name) == nil {
+				u.Imports = append(u.Imports, x)
+			}
+		}
+		for _, x := range w.Exports {
+			if types.Find(u.Exports, x.Name) == nil {
+				u.Exports = append(u.Exports, x)
+			}
+		}
+	}
+	return u
+}
+
 // world is what a component is made to fit: the imports it may have and the
 // exports it will have, and where every named type is at home.
 type world struct {
