@@ -214,12 +214,8 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 	}
 	notYet(spec, "fileStores")
 	for _, a := range annotations {
-		name, ok := strings.CutPrefix(a.Name, AnnotationPrefix)
-		if !ok {
-			continue
-		}
-		if err := g.Options.Set(name, a.Value.Text()); err != nil {
-			d.reader.Errorf(a.Place, "", "%v", err)
+		if name, ok := strings.CutPrefix(a.Name, AnnotationPrefix); ok {
+			g.Options = append(g.Options, Option{Name: name, Value: a.Value.Text(), Place: a.Place})
 		}
 	}
 	nodes := spec.Required("nodes", "write nodes: with a Source, a Graph and a Destination")

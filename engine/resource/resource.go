@@ -6,7 +6,7 @@
 //
 // The objects are those of connectivity.iotoperations.azure.com/v1 (and v1beta1),
 // and the core ConfigMap and Secret. What has no field there and is ours is an
-// annotation, graphd.io/<option>; see Options. Enums are taken in any case. A field
+// annotation, graphd.io/<option>, which is kept as text here. Enums are taken in any case. A field
 // or an object that nobody knows is an error with its place; one that is known and
 // not built yet is an error that says so.
 //
@@ -28,6 +28,7 @@ const (
 	Group            = "connectivity.iotoperations.azure.com"
 	DefaultNamespace = "azure-iot-operations" // of an object that states none
 	DefaultName      = "default"              // of the objects that exist undeclared
+	AnnotationPrefix = "graphd.io/"           // of the annotations that are options
 )
 
 // Key identifies an object among those of its kind.
@@ -49,12 +50,19 @@ type DataflowGraph struct {
 	Profile            string // name of a DataflowProfile
 	Disabled           bool   // declared, and not to be run
 	RequestPersistence bool   // ask the broker to keep what it queues for us on disk
-	Options            Options
+	Options            []Option
 
 	Sources      []Source
 	Graphs       []Graph
 	Destinations []Destination
 	Connections  []Connection
+}
+
+// Option is an annotation graphd.io/<name>.
+type Option struct {
+	Name  string // without the prefix
+	Value string
+	Place document.Position
 }
 
 // Source is a node that messages come from.

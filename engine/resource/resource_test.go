@@ -174,7 +174,6 @@ spec:
 	plant := func(name string) resource.Meta {
 		return resource.Meta{Key: resource.Key{Namespace: "plant", Name: name}, File: "f.yaml"}
 	}
-	limits := resource.Limits{Deadline: 250 * time.Millisecond, Memory: 64 << 20}
 	for _, tt := range []struct{ got, want any }{
 		{set.Endpoints[plant("broker").Key], &resource.DataflowEndpoint{Meta: plant("broker"), MQTT: resource.MQTT{
 			Host: "localhost:1883", ClientIDPrefix: "plant", MaxInflight: 7, NeverRetain: true, TLS: resource.TLS{TrustedCA: "ca"},
@@ -185,15 +184,17 @@ spec:
 		{set.Secrets[plant("secret").Key], &resource.Secret{Meta: plant("secret"), Data: map[string][]byte{"a": []byte("plain"), "b": []byte("text")}}},
 		{set.Graphs[plant("g").Key], &resource.DataflowGraph{
 			Meta: plant("g"), Profile: "profile", Disabled: true,
-			Options: resource.Options{Limits: limits, Operations: map[string]resource.Limits{"module-temperature.map": {Deadline: 2 * time.Second}}},
+			Options: []resource.Option{
+				{Name: "deadline", Value: "250ms"},
+				{Name: "memory", Value: "64Mi"},
+				{Name: "operation.module-temperature.map.deadline", Value: "2s"},
+			},
 			Sources: []resource.Source{{Name: "s", Endpoint: "broker", Topics: []string{"a/#", "$share/g/b/+"}}},
 			Graphs: []resource.Graph{{Name: "g", Registry: "local", Artifact: "simple:1.0.0",
 				Configuration: []resource.Parameter{{Key: "k", Value: "v"}, {Key: "empty"}}}},
 			Destinations: []resource.Destination{{Name: "d", Endpoint: "broker"}},
 			Connections:  []resource.Connection{{From: "s", To: "g"}, {From: "g", To: "d"}},
 		}},
-		{set.Graphs[plant("g").Key].Options.Of("module-temperature/map"), resource.Limits{Deadline: 2 * time.Second, Memory: 64 << 20}},
-		{set.Graphs[plant("g").Key].Options.Of("other"), limits},
 		{set.GraphKeys(), []resource.Key{plant("g").Key}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got, ignorePlaces); diff != "" {
@@ -258,12 +259,7 @@ func TestRefused(t *testing.T) {
 		{"endpoint missing", simple, "endpointRef: default\n        dataS", "endpointRef: broke\n        dataS", `there is no DataflowEndpoint "broke" in namespace azure-iot-operations; write default`},
 		{"registry missing", simple, "registryEndpointRef: default", "registryEndpointRef: defualt", `there is no RegistryEndpoint "defualt" in namespace azure-iot-operations; did you mean default?`},
 		{"profile missing", simple, "spec:", "spec:\n  profileRef: p", `there is no DataflowProfile "p"`},
-		{"annotation unknown", simple, "metadata:", "metadata:\n  annotations: {graphd.io/dedline: 1s}", "f.yaml:4:17: option dedline: unknown option; did you mean deadline?"},
-		{"annotation not built", simple, "metadata:", "metadata:\n  annotations: {graphd.io/dead-letter: default/dead}", "option dead-letter is not supported yet"},
-		{"annotation of an operation not built", simple, "metadata:", "metadata:\n  annotations: {graphd.io/operation.a.map.parallelism: '2'}", "option operation.a.map.parallelism is not supported yet"},
-		{"annotation value", simple, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: fast}", `option deadline: "fast" is no positive duration`},
-		{"memory", simple, "metadata:", "metadata:\n  annotations: {graphd.io/memory: 1Ti}", `"1Ti" is no amount of memory`},
-		{"memory beyond", simple, "metadata:", "metadata:\n  annotations: {graphd.io/memory: 18446744073709551615Gi}", "is no amount of memory"},
+		{"annotation that is no text", simple, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1}", `metadata.annotations.graphd.io/deadline must be a string, not the number 1`},
 		{"annotation elsewhere", broker, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1s}", "annotation graphd.io/deadline has no meaning on a DataflowEndpoint"},
 
 		{"endpoint type not built", broker, "Mqtt", "Kafka", "endpoints of type Kafka are not supported yet"},
