@@ -109,8 +109,8 @@ func (i *Instance) invoke(n int, c Codec) error {
 	p.entered = true
 	a := i.push(p)
 	f := &a.frame
-	f.Export, f.Alias = true, false
-	f.Begin(&i.context, &i.heaps[plan.Heap])
+	f.Export = true
+	f.Begin(&i.context, &i.heaps[plan.Heap], false)
 	stack := a.slots(plan.Signature.StackSize())
 	if err := c.LowerParams(f, stack); err != nil {
 		return fmt.Errorf("lower parameters: %w", err)
@@ -165,9 +165,8 @@ func (a *activation) slots(n int) []uint64 {
 // callImport calls host function n for the guest.
 func (i *Instance) callImport(ctx context.Context, n int, t *link.Trampoline, stack []uint64) {
 	p := &i.parts[t.Instance]
-	a := i.lowerTo(p, t)
+	a := i.lowerTo(p, t, true)
 	f := &a.frame
-	f.Alias = true
 	args, err := t.Signature.LiftParams(f, stack)
 	i.check(t, err)
 	v, err := i.imports[n](&a.call, args)
@@ -180,9 +179,8 @@ func (i *Instance) callImport(ctx context.Context, n int, t *link.Trampoline, st
 // callAcross calls another part of the component for the guest.
 func (i *Instance) callAcross(t *link.Trampoline, stack []uint64) {
 	p := &i.parts[t.Instance]
-	a := i.lowerTo(p, t)
+	a := i.lowerTo(p, t, false) // the callee may move the caller's memory
 	f := &a.frame
-	f.Alias = false // the callee may move the caller's memory
 	args, err := t.Signature.LiftParams(f, stack)
 	i.check(t, err)
 	lift := &i.component.plan.Lifts[t.Callee.Lift]
@@ -198,13 +196,13 @@ func (i *Instance) callAcross(t *link.Trampoline, stack []uint64) {
 }
 
 // lowerTo begins a call out of part p.
-func (i *Instance) lowerTo(p *part, t *link.Trampoline) *activation {
+func (i *Instance) lowerTo(p *part, t *link.Trampoline, alias bool) *activation {
 	if p.stuck {
 		i.check(t, errLeave)
 	}
 	a := i.push(p)
 	a.frame.Export = false
-	a.frame.Begin(&i.context, &i.heaps[t.Heap])
+	a.frame.Begin(&i.context, &i.heaps[t.Heap], alias)
 	return a
 }
 

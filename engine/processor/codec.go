@@ -227,7 +227,7 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	if !utf8.Valid(topic) {
 		return nil, fmt.Errorf("topic %.40q is not valid UTF-8", topic)
 	}
-	m.Topic = string(topic)
+	m.Topic = f.Text(topic)
 	switch x[60] {
 	case 0:
 	case 1:
@@ -296,7 +296,7 @@ func (c *codec) liftString(f *abi.Frame, x []byte) (string, error) {
 	if !utf8.Valid(b) {
 		return "", fmt.Errorf("string %.40q is not valid UTF-8", b)
 	}
-	return string(b), nil
+	return f.Text(b), nil
 }
 
 func (c *codec) resolve(f *abi.Frame, x []byte) (b []byte, guests bool, err error) {

@@ -289,7 +289,7 @@ func drawValue(t *rapid.T, typ *types.Type) value.Value {
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.SampledFrom([]abi.Encoding{abi.UTF8, abi.UTF16, abi.Latin1UTF16}).Draw(t, "encoding"))
-		w.frame.Alias = rapid.Bool().Draw(t, "alias")
+		w.frame.Begin(context.Background(), w.frame.Heap, rapid.Bool().Draw(t, "alias"))
 		f := &types.Func{}
 		var args []value.Value
 		for range rapid.IntRange(0, 4).Draw(t, "params") {
@@ -523,7 +523,7 @@ func FuzzLift(f *testing.F) {
 	f.Fuzz(func(t *testing.T, memory []byte, at uint32) {
 		w := newWorld(abi.Latin1UTF16)
 		w.Memory = memory
-		w.frame.Begin(context.Background(), w.frame.Heap)
+		w.frame.Begin(context.Background(), w.frame.Heap, false)
 		typ := &types.Type{Kind: types.List, Elem: variant(prim(types.String), record(prim(types.Char), prim(types.U64)), nil,
 			&types.Type{Kind: types.List, Elem: prim(types.U8)}, &types.Type{Kind: types.Own, Resource: w.host})}
 		s := w.compile(t, &types.Func{Result: typ})

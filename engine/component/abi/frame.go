@@ -19,6 +19,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -56,31 +57,68 @@ type Frame struct {
 	// Enter is called around each call of Realloc with true, then false: the guest
 	// must not call out meanwhile.
 	Enter func(bool)
-	// Alias lets lifted strings and bytes share the guest's memory. Such values are
-	// valid only until the guest runs again.
-	Alias bool
 	// Export is set while calling a guest's export: borrows lowered into it are
 	// counted, so that Done can tell whether it dropped them all.
 	Export bool
 
+	alias   bool
 	memory  []byte   // view of Heap.Memory, nil when stale
 	lenders []uint32 // handles lent to this call
 	borrows int
-	slab    []value.Value // storage of aliasing values
-	used    int
-	lifted  int // values lifted in this call
 	stack   [4]uint64
+
+	// Lifted values and text are carved out of chunks, so that a call makes one
+	// allocation of each and not one for each value. Chunks belong to whoever got
+	// values of them, except that those of aliasing values are used again.
+	values chunk[value.Value]
+	text   chunk[byte]
 }
+
+// chunk is room for the values of one call.
+type chunk[T any] struct {
+	whole []T // the latest chunk
+	free  []T // what is left of it
+	last  int // taken by the call before
+	taken int // by this call, of all chunks
+}
+
+// reset begins a call; keep says that nobody holds values of the chunk any more.
+func (c *chunk[T]) reset(keep bool) {
+	c.last, c.taken = c.taken, 0
+	if !keep {
+		c.whole = nil
+	}
+	c.free = c.whole
+}
+
+// take returns room for n values.
+func (c *chunk[T]) take(n int) []T {
+	if n > len(c.free) {
+		c.whole = make([]T, max(n, min(max(c.last-c.taken, c.taken), maxChunk)))
+		c.free = c.whole
+	}
+	v := c.free[:n:n]
+	c.free = c.free[n:]
+	c.taken += n
+	return v
+}
+
+// maxChunk bounds what one value that is kept can keep alive with it.
+const maxChunk = 1 << 10
 
 // maxLifted bounds how many values one call may lift: a value is wider than the
 // bytes it comes from.
 const maxLifted = 1 << 22
 
-// Begin readies f for a call.
-func (f *Frame) Begin(ctx context.Context, h *Heap) {
+// Begin readies f for a call. With alias, lifted strings and bytes share the guest's
+// memory, and values are only valid until the guest runs or the next call begins.
+func (f *Frame) Begin(ctx context.Context, h *Heap, alias bool) {
 	f.Ctx, f.Heap, f.memory = ctx, h, nil
-	f.borrows, f.lifted, f.used = 0, 0, 0
+	f.borrows = 0
 	f.lenders = f.lenders[:0]
+	f.values.reset(alias && f.alias)
+	f.text.reset(false)
+	f.alias = alias
 }
 
 // Done ends the call: lent handles are given back. For an export's call it is an
@@ -91,7 +129,9 @@ func (f *Frame) Done() error {
 	}
 	f.lenders = f.lenders[:0]
 	f.memory = nil
-	clear(f.slab[:f.used])
+	if f.alias {
+		clear(f.values.whole) // let go of what they refer to
+	}
 	if f.Export && f.borrows != 0 {
 		return fmt.Errorf("borrow handles still remain at the end of the call: %d", f.borrows)
 	}
@@ -158,19 +198,20 @@ func (f *Frame) View(ptr, align uint32, size uint64) ([]byte, error) {
 	return m[ptr : uint64(ptr)+size : uint64(ptr)+size], nil
 }
 
-// values returns room for n values: of the frame's slab when they alias, else new.
-func (f *Frame) values(n int) ([]value.Value, error) {
-	if f.lifted += n; f.lifted > maxLifted {
+// room returns room for n values.
+func (f *Frame) room(n int) ([]value.Value, error) {
+	if f.values.taken+n > maxLifted {
 		return nil, fmt.Errorf("more than %d values in one call", maxLifted)
 	}
-	if !f.Alias {
-		return make([]value.Value, n), nil
+	return f.values.take(n), nil
+}
+
+// Text returns b, which is the guest's, as a string: a copy, or with aliasing a view.
+func (f *Frame) Text(b []byte) string {
+	if !f.alias {
+		c := f.text.take(len(b))
+		copy(c, b)
+		b = c
 	}
-	if f.used+n > len(f.slab) {
-		// Values already given out keep the old slab alive.
-		f.slab, f.used = make([]value.Value, max(64, 2*len(f.slab), n)), 0
-	}
-	v := f.slab[f.used : f.used+n : f.used+n]
-	f.used += n
-	return v, nil
+	return unsafe.String(unsafe.SliceData(b), len(b))
 }

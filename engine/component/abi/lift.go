@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -20,7 +19,7 @@ var (
 
 // LiftParams lifts the arguments with which a guest calls an import.
 func (s *Signature) LiftParams(f *Frame, stack []uint64) ([]value.Value, error) {
-	args, err := f.values(len(s.params.fields))
+	args, err := f.room(len(s.params.fields))
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +109,7 @@ func (f *Frame) lift(l *layout, stack []uint64) (value.Value, error) {
 	case types.String, types.List:
 		return f.liftSequence(l, uint32(stack[0]), uint32(stack[1]))
 	case types.Record, types.Tuple:
-		elems, err := f.values(len(l.fields))
+		elems, err := f.room(len(l.fields))
 		if err != nil {
 			return value.Value{}, err
 		}
@@ -126,7 +125,7 @@ func (f *Frame) lift(l *layout, stack []uint64) (value.Value, error) {
 	if err != nil || payload == nil {
 		return c, err
 	}
-	p, err := f.values(1)
+	p, err := f.room(1)
 	if err != nil {
 		return value.Value{}, err
 	}
@@ -144,7 +143,7 @@ func (f *Frame) load(l *layout, ptr uint32) (value.Value, error) {
 		m := f.Memory()[ptr : ptr+8]
 		return f.liftSequence(l, le.Uint32(m), le.Uint32(m[4:]))
 	case types.Record, types.Tuple:
-		elems, err := f.values(len(l.fields))
+		elems, err := f.room(len(l.fields))
 		if err != nil {
 			return value.Value{}, err
 		}
@@ -159,7 +158,7 @@ func (f *Frame) load(l *layout, ptr uint32) (value.Value, error) {
 		if err != nil || payload == nil {
 			return c, err
 		}
-		p, err := f.values(1)
+		p, err := f.room(1)
 		if err != nil {
 			return value.Value{}, err
 		}
@@ -216,7 +215,7 @@ func (f *Frame) liftSequence(l *layout, ptr, n uint32) (value.Value, error) {
 	if _, err := f.View(ptr, l.elem.align, uint64(n)*uint64(l.elem.size)); err != nil {
 		return value.Value{}, fmt.Errorf("list: %w", err)
 	}
-	elems, err := f.values(int(n))
+	elems, err := f.room(int(n))
 	if err != nil {
 		return value.Value{}, err
 	}
@@ -228,13 +227,13 @@ func (f *Frame) liftSequence(l *layout, ptr, n uint32) (value.Value, error) {
 	return value.List(elems), nil
 }
 
-// LiftBytes returns a list<u8>: a copy, or with Alias a view.
+// LiftBytes returns a list<u8>: a copy, or with aliasing a view.
 func (f *Frame) LiftBytes(ptr, n uint32) ([]byte, error) {
 	b, err := f.View(ptr, 1, uint64(n))
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
-	if f.Alias {
+	if f.alias {
 		return b, nil
 	}
 	return append(make([]byte, 0, n), b...), nil
@@ -251,19 +250,17 @@ func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 		}
 		return f.liftLatin1(ptr, n)
 	}
-	b, err := f.text(ptr, 1, uint64(n))
+	b, err := f.encoded(ptr, 1, uint64(n))
 	switch {
 	case err != nil:
 		return "", err
 	case !utf8.Valid(b):
 		return "", errInvalidUTF8
-	case f.Alias:
-		return unsafe.String(unsafe.SliceData(b), len(b)), nil
 	}
-	return string(b), nil
+	return f.Text(b), nil
 }
 
-func (f *Frame) text(ptr, align uint32, size uint64) ([]byte, error) {
+func (f *Frame) encoded(ptr, align uint32, size uint64) ([]byte, error) {
 	if size > maxString {
 		return nil, fmt.Errorf("string of %d bytes, longer than %d", size, maxString)
 	}
@@ -275,7 +272,7 @@ func (f *Frame) text(ptr, align uint32, size uint64) ([]byte, error) {
 }
 
 func (f *Frame) liftLatin1(ptr, n uint32) (string, error) {
-	b, err := f.text(ptr, 2, uint64(n))
+	b, err := f.encoded(ptr, 2, uint64(n))
 	if err != nil {
 		return "", err
 	}
@@ -287,7 +284,7 @@ func (f *Frame) liftLatin1(ptr, n uint32) (string, error) {
 }
 
 func (f *Frame) liftUTF16(ptr, n uint32) (string, error) {
-	b, err := f.text(ptr, 2, 2*uint64(n))
+	b, err := f.encoded(ptr, 2, 2*uint64(n))
 	if err != nil {
 		return "", err
 	}
