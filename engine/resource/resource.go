@@ -36,11 +36,12 @@ type Key struct{ Namespace, Name string }
 
 func (k Key) String() string { return k.Namespace + "/" + k.Name }
 
-// Meta is what every object has.
+// Meta is what every object has. As JSON, objects have no places: two that differ
+// only in where they are declared are equal.
 type Meta struct {
 	Key
-	File  string // where the object is declared; empty for an implied one
-	Place document.Position
+	File  string            `json:"-"` // where the object is declared; empty for an implied one
+	Place document.Position `json:"-"`
 }
 
 // DataflowGraph binds a graph definition to the endpoints that its messages come
@@ -62,15 +63,15 @@ type DataflowGraph struct {
 type Option struct {
 	Name  string // without the prefix
 	Value string
-	Place document.Position
+	Place document.Position `json:"-"`
 }
 
 // Source is a node that messages come from.
 type Source struct {
 	Name     string
-	Endpoint string   // name of a DataflowEndpoint
-	Topics   []string // topic filters, at least one
-	Place    document.Position
+	Endpoint string            // name of a DataflowEndpoint
+	Topics   []string          // topic filters, at least one
+	Place    document.Position `json:"-"`
 }
 
 // Graph is a node that a graph definition processes.
@@ -79,7 +80,7 @@ type Graph struct {
 	Registry      string // name of a RegistryEndpoint, of the modules too
 	Artifact      string // reference of the definition
 	Configuration []Parameter
-	Place         document.Position
+	Place         document.Position `json:"-"`
 }
 
 // Parameter is a configuration value. It reaches each operation whose definition
@@ -93,13 +94,13 @@ type Destination struct {
 	// Topic is where messages are published; empty means the topic that each message
 	// has when it leaves the graph.
 	Topic string
-	Place document.Position
+	Place document.Position `json:"-"`
 }
 
 // Connection leads from one node to another.
 type Connection struct {
 	From, To string
-	Place    document.Position
+	Place    document.Position `json:"-"`
 }
 
 // DataflowEndpoint is an MQTT broker: the other types are not built yet.

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package deploy makes what runs equal to what is wanted.
+//
+// A Deployment is told what is wanted as a whole, again and again: a resource.Set.
+// It compares that with what runs, stops what is no longer wanted, replaces what
+// differs and starts what is missing. It never edits a running graph. A graph that
+// fails is started again, with growing pauses, for as long as it is wanted: the
+// tag that is missing may be pushed, the broker that refuses us may be mended.
+//
+// A Launcher is the other half: it runs one graph, of artifacts and endpoints that
+// it gets through interfaces declared here.
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// Config is what a Deployment needs.
+type Config struct {
+	// Launch runs the graph of that key until ctx ends; then it drains the graph and
+	// returns nil. It calls up once the graph runs. Any other return is a failure;
+	// its error may be a *Failure, which says why. Required.
+	Launch func(ctx context.Context, set *resource.Set, key resource.Key, up func()) error
+	// Logger takes what happens to graphs. Nil discards it.
+	Logger *slog.Logger
+	// MinBackoff and MaxBackoff bound the pause before a failed graph is started
+	// again, which doubles from one to the other; a graph that ran for MaxBackoff
+	// begins anew. Defaults 1 s and 1 minute.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+// Deployment is a set of running graphs.
+type Deployment struct {
+	config Config
+
+	mu     sync.Mutex
+	status map[resource.Key]Status // guarded by mu
+}
+
+// New returns a Deployment in which nothing runs yet.
+func New(config Config) *Deployment {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.MinBackoff == 0 {
+		config.MinBackoff = time.Second
+	}
+	if config.MaxBackoff == 0 {
+		config.MaxBackoff = max(time.Minute, config.MinBackoff)
+	}
+	return &Deployment{config: config, status: map[resource.Key]Status{}}
+}
+
+// Status returns how each wanted graph is, in the order of their keys. It may be
+// called from any goroutine.
+func (d *Deployment) Status() []Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.SortedFunc(maps.Values(d.status), func(a, b Status) int {
+		return strings.Compare(a.Graph.String(), b.Graph.String())
+	})
+}
+
+// Run makes what runs equal to the last set received from wanted, until ctx ends;
+// then it drains and stops every graph. It is called once. A set is not changed by
+// anybody after it was sent.
+func (d *Deployment) Run(ctx context.Context, wanted <-chan *resource.Set) {
+	running := map[resource.Key]*runner{}
+	for {
+		select {
+		case <-ctx.Done():
+			d.stop(running, slices.Collect(maps.Keys(running)))
+			return
+		case set, ok := <-wanted:
+			if !ok {
+				wanted = nil
+				continue
+			}
+			d.reconcile(ctx, running, set)
+		}
+	}
+}
+
+// runner is a graph that is wanted, whether it runs now or is between two tries.
+type runner struct {
+	shape  string // what it was made of
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// reconcile stops what isn't wanted as it runs, and starts what is missing.
+func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*runner, set *resource.Set) {
+	shapes := map[resource.Key]string{}
+	for key, g := range set.Graphs {
+		if !g.Disabled {
+			shapes[key] = shape(set, g)
+		}
+	}
+	var outdated []resource.Key
+	for key, r := range running {
+		if shapes[key] != r.shape {
+			outdated = append(outdated, key)
+		}
+	}
+	d.stop(running, outdated)
+	for _, key := range set.GraphKeys() {
+		if shapes[key] == "" || running[key] != nil {
+			continue
+		}
+		graphCtx, cancel := context.WithCancel(ctx)
+		r := &runner{shape: shapes[key], cancel: cancel, ended: make(chan struct{})}
+		running[key] = r
+		d.report(Status{Graph: key, Health: Unknown, Message: "starting"})
+		go func() {
+			defer close(r.ended)
+			d.supervise(graphCtx, set, key)
+		}()
+	}
+}
+
+// stop ends graphs, all at once, and waits until they have drained.
+func (d *Deployment) stop(running map[resource.Key]*runner, keys []resource.Key) {
+	for _, key := range keys {
+		running[key].cancel()
+	}
+	for _, key := range keys {
+		<-running[key].ended
+		delete(running, key)
+		d.mu.Lock()
+		delete(d.status, key)
+		d.mu.Unlock()
+		d.config.Logger.Info("graph stopped", "graph", key.String())
+	}
+}
+
+// supervise runs a graph, again and again where it fails, until ctx ends.
+func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resource.Key) {
+	logger := d.config.Logger.With("graph", key.String())
+	pause := d.config.MinBackoff
+	for {
+		began := time.Now()
+		err := d.config.Launch(ctx, set, key, func() {
+			logger.Info("graph running")
+			d.report(Status{Graph: key, Health: Available})
+		})
+		if ctx.Err() != nil {
+			if err != nil {
+				logger.Error("graph did not stop cleanly", "error", err)
+			}
+			return
+		}
+		if time.Since(began) >= d.config.MaxBackoff {
+			pause = d.config.MinBackoff
+		}
+		message := "the graph ended by itself"
+		if err != nil {
+			message = err.Error()
+		}
+		reason := reasonOf(err)
+		d.report(Status{Graph: key, Health: Unavailable, Reason: reason, Message: message})
+		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
+		retry := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			retry.Stop()
+			return
+		case <-retry.C:
+		}
+		pause = min(2*pause, d.config.MaxBackoff)
+	}
+}
+
+// report notes how a graph is; the time is that of the last change of health.
+func (d *Deployment) report(s Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.Since = time.Now()
+	if last, ok := d.status[s.Graph]; ok && last.Health == s.Health {
+		s.Since = last.Since
+	}
+	d.status[s.Graph] = s
+}
+
+// shape is everything that a running graph is made of, as text: a graph is
+// replaced when its shape changes. Where things are declared makes no difference,
+// but for what a relative path in a registry endpoint is relative to.
+func shape(set *resource.Set, g *resource.DataflowGraph) string {
+	parts := []any{g}
+	endpoint := func(name string) {
+		e := set.Endpoints[resource.Key{Namespace: g.Namespace, Name: name}]
+		parts = append(parts, e)
+		if e != nil && e.MQTT.TLS.TrustedCA != "" {
+			parts = append(parts, set.ConfigMaps[resource.Key{Namespace: g.Namespace, Name: e.MQTT.TLS.TrustedCA}])
+		}
+	}
+	for _, s := range g.Sources {
+		endpoint(s.Endpoint)
+	}
+	for _, t := range g.Destinations {
+		endpoint(t.Endpoint)
+	}
+	for _, n := range g.Graphs {
+		r := set.Registries[resource.Key{Namespace: g.Namespace, Name: n.Registry}]
+		parts = append(parts, r)
+		if r != nil {
+			parts = append(parts, filepath.Dir(r.File))
+		}
+	}
+	// Only structs, slices, maps and strings: they all have a JSON form.
+	text, err := json.Marshal(parts)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// text is a DataflowGraph of that name.
+func text(name, artifact, more string) string {
+	return fmt.Sprintf(`---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowGraph
+metadata: {name: %[1]s}
+spec:
+  %[3]s
+  nodes:
+  - {name: s, nodeType: Source, sourceSettings: {endpointRef: broker, dataSources: [%[1]s/in]}}
+  - {name: g, nodeType: Graph, graphSettings: {registryEndpointRef: default, artifact: "%[2]s"}}
+  - {name: d, nodeType: Destination, destinationSettings: {endpointRef: broker, dataDestination: %[1]s/out}}
+  nodeConnections:
+  - {from: {name: s}, to: {name: g}}
+  - {from: {name: g}, to: {name: d}}
+`, name, artifact, more)
+}
+
+const broker = `---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: {name: broker}
+spec: {endpointType: Mqtt, mqttSettings: {host: "b:1883", authentication: {method: Anonymous}, tls: {trustedCaCertificateConfigMapRef: ca}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ca}
+data: {ca.crt: one}
+`
+
+func set(t *testing.T, texts ...string) *resource.Set {
+	t.Helper()
+	s, problems := resource.Parse("f.yaml", []byte(strings.Join(texts, "")))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func key(name string) resource.Key {
+	return resource.Key{Namespace: resource.DefaultNamespace, Name: name}
+}
+
+// stage launches graphs that do nothing, and notes what happens to them.
+type stage struct {
+	mu     sync.Mutex
+	events []string
+	fail   map[string]error // by graph: what the next launches return at once
+}
+
+func (s *stage) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, fmt.Sprintf(format, args...))
+}
+
+// take returns what happened since the last time, in alphabetical order.
+func (s *stage) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := s.events
+	s.events = nil
+	slices.Sort(events)
+	return events
+}
+
+func (s *stage) setFailure(graph string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail[graph] = err
+}
+
+func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key, up func()) error {
+	s.mu.Lock()
+	err := s.fail[key.Name]
+	s.mu.Unlock()
+	if err != nil {
+		s.note("%s fails", key.Name)
+		return err
+	}
+	s.note("%s runs %s", key.Name, set.Graphs[key].Graphs[0].Artifact)
+	up()
+	<-ctx.Done()
+	time.Sleep(2 * time.Second) // it drains
+	s.note("%s drained", key.Name)
+	return nil
+}
+
+// start runs a Deployment until the test ends.
+func start(t *testing.T) (*stage, *deploy.Deployment, chan<- *resource.Set, context.CancelFunc) {
+	s := &stage{fail: map[string]error{}}
+	d := deploy.New(deploy.Config{Launch: s.launch})
+	wanted := make(chan *resource.Set)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.Run(ctx, wanted)
+	}()
+	return s, d, wanted, func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (s *stage) want(t *testing.T, events ...string) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(events, s.take()); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestWhatRunsIsWhatIsWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, wanted, stop := start(t)
+		a, b := text("a", "simple:1", ""), text("b", "simple:1", "")
+		wanted <- set(t, broker, a, b)
+		s.want(t, "a runs simple:1", "b runs simple:1")
+
+		// The same, declared elsewhere and with a graph more: what runs goes on.
+		wanted <- set(t, "# a comment\n", b, a, broker, text("c", "simple:1", ""))
+		s.want(t, "c runs simple:1")
+
+		wanted <- set(t, broker, a, text("b", "simple:2", ""), text("c", "simple:1", "mode: Disabled"))
+		time.Sleep(time.Minute)
+		s.want(t, "b drained", "b runs simple:2", "c drained")
+		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != deploy.Available {
+			t.Errorf("Status() = %v", got)
+		}
+
+		// What a graph refers to has changed.
+		wanted <- set(t, strings.Replace(broker, "one", "two", 1), a)
+		time.Sleep(time.Minute)
+		s.want(t, "a drained", "a runs simple:1", "b drained")
+
+		stop()
+		s.want(t, "a drained")
+		if got := d.Status(); len(got) != 0 {
+			t.Errorf("Status() after the end = %v", got)
+		}
+	})
+}
+
+func TestFailedGraphIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, wanted, stop := start(t)
+		began := time.Now()
+		s.setFailure("a", &deploy.Failure{Reason: deploy.ModuleDownloadFailed, Err: errors.New("no such tag")})
+		wanted <- set(t, broker, text("a", "simple:1", ""), text("b", "simple:1", ""))
+		s.want(t, "a fails", "b runs simple:1")
+		want := []deploy.Status{
+			{Graph: key("a"), Health: deploy.Unavailable, Reason: deploy.ModuleDownloadFailed, Message: "no such tag", Since: began},
+			{Graph: key("b"), Health: deploy.Available, Since: began},
+		}
+		if diff := cmp.Diff(want, d.Status()); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+
+		// After 1, 2, 4, 8, 16, 32, 60 and 60 s.
+		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			time.Sleep(pause*time.Second - time.Millisecond)
+			s.want(t)
+			time.Sleep(time.Millisecond)
+			s.want(t, "a fails")
+		}
+		if got := d.Status()[0].Since; !got.Equal(began) {
+			t.Errorf("unavailable since %v, want %v", got, began)
+		}
+
+		s.setFailure("a", nil)
+		time.Sleep(time.Minute)
+		s.want(t, "a runs simple:1")
+		if got := d.Status()[0]; got.Health != deploy.Available || got.Reason != "" {
+			t.Errorf("Status() = %v", got)
+		}
+
+		// No longer wanted while it waits for its next try.
+		s.setFailure("c", errors.New("trap"))
+		wanted <- set(t, broker, text("c", "simple:1", ""))
+		time.Sleep(10 * time.Second)
+		s.take()
+		if got := d.Status()[0]; got.Reason != deploy.ProcessingFailed {
+			t.Errorf("Status() = %v", got)
+		}
+		wanted <- set(t, broker, text("c", "simple:1", "mode: Disabled"))
+		time.Sleep(time.Hour)
+		s.want(t)
+		stop()
+	})
+}

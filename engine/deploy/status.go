@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// Health is how a graph is, in the words of a resource's status.
+type Health string
+
+// The states of health.
+const (
+	Available   Health = "Available"   // runs
+	Unavailable Health = "Unavailable" // failed, and is tried again
+	Unknown     Health = "Unknown"     // is being started
+)
+
+// Reason is a reason code of a resource's status: a public name, for programs.
+type Reason string
+
+// The reasons for which a graph is unavailable.
+const (
+	ConfigurationFailed  Reason = "DataflowGraphConfigurationFailed"  // the definition, or what the resource asks of it
+	ModuleDownloadFailed Reason = "DataflowGraphModuleDownloadFailed" // an artifact
+	InstantiationFailed  Reason = "DataflowGraphInstantiationFailed"  // a component: it doesn't fit, or refused to start
+	ProcessingFailed     Reason = "DataflowGraphProcessingFailed"     // everything later
+)
+
+// Status is how a graph is, and since when.
+type Status struct {
+	Graph   resource.Key `json:"graph"`
+	Health  Health       `json:"status"`
+	Reason  Reason       `json:"reasonCode,omitempty"`
+	Message string       `json:"message,omitempty"`
+	Since   time.Time    `json:"lastTransitionTime"` // of Health
+}
+
+// Failure is an error with a reason code.
+type Failure struct {
+	Reason Reason
+	Err    error
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the error.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// reasonOf returns the reason code of an error.
+func reasonOf(err error) Reason {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f.Reason
+	}
+	return ProcessingFailed
+}
