@@ -290,13 +290,11 @@ func (c *Call) ResultData(d sdk.Data, err error) unsafe.Pointer {
 // ResultBool lowers what filter.process and branch.process return.
 func (c *Call) ResultBool(yes bool, err error) unsafe.Pointer {
 	r := &c.memory.area.yes
+	*r = resultBool{tag: resultOK}
 	if err != nil {
-		*(*errorBool)(unsafe.Pointer(r)) = errorBool{tag: resultErr, message: c.memory.lowerMessageOf(err)}
-	} else {
-		*r = resultBool{tag: resultOK}
-		if yes {
-			r.ok = 1
-		}
+		*r = resultBool{tag: resultErr, message: c.memory.lowerMessageOf(err)}
+	} else if yes {
+		*(*bool)(unsafe.Pointer(&r.message)) = true
 	}
 	return unsafe.Pointer(r)
 }

@@ -91,7 +91,6 @@ type snapshot struct {
 	format        content
 	width, height uint32
 	frame         content
-	_             [4]byte
 }
 
 // data is a data-model. The case is at the beginning of payload, which is as large
@@ -151,20 +150,12 @@ type wideError struct {
 	message list
 }
 
-// resultBool is a result<bool, error>; errorBool overlays it where it holds an error.
-type (
-	resultBool struct {
-		tag uint8
-		_   [3]byte
-		ok  uint8
-		_   [7]byte
-	}
-	errorBool struct {
-		tag     uint8
-		_       [3]byte
-		message list
-	}
-)
+// resultBool is a result<bool, error>. A bool is at the beginning of message.
+type resultBool struct {
+	tag     uint8
+	_       [3]byte
+	message list
+}
 
 // moduleSchema is a module-schema.
 type moduleSchema struct{ name, contentType, content list }
