@@ -4,97 +4,36 @@ package rewrite
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"sort"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
 )
 
-// assembler appends instructions.
-type assembler struct {
-	*writer
-	b []byte
-}
-
-func (a *assembler) op(ops ...opcode) {
-	for _, op := range ops {
-		if op > 0xff {
-			a.b = append(a.b, byte(op>>8))
-			a.b = appendU32(a.b, uint32(op&0xff))
-			continue
-		}
-		a.b = append(a.b, byte(op))
-	}
-}
-
-// index appends an instruction with an index as its immediate.
-func (a *assembler) index(op opcode, index uint32) {
-	a.op(op)
-	a.b = appendU32(a.b, index)
-}
-
-// open appends an instruction that opens a block without parameters and results.
-func (a *assembler) open(op opcode) {
-	a.b = append(a.b, byte(op), emptyBlock&0x7f)
-}
-
-func (a *assembler) i32(v int32) { a.b = appendS64(append(a.b, byte(opI32Const)), int64(v)) }
-func (a *assembler) i64(v int64) { a.b = appendS64(append(a.b, byte(opI64Const)), v) }
-
-// pay takes the fuel for a segment, and calls refuel when there was too little.
-func (a *assembler) pay(weight uint32) {
-	a.index(opGlobalGet, a.fuel)
-	a.i64(int64(weight))
-	a.paid()
-}
-
-// paid is the end of pay: it takes what is on the operand stack, above the fuel.
-func (a *assembler) paid() {
-	a.op(opI64Sub)
-	a.index(opGlobalSet, a.fuel)
-	a.index(opGlobalGet, a.fuel)
-	a.i64(0)
-	a.op(opI64LtS)
-	a.open(opIf)
-	a.index(opCall, a.refuel)
-	a.op(opEnd)
-}
-
-// enter counts a function's stack.
-func (a *assembler) enter(bytes uint32) {
-	a.index(opGlobalGet, a.stack)
-	a.i32(int32(bytes))
-	a.op(opI32Sub)
-	a.index(opGlobalSet, a.stack)
-	a.index(opGlobalGet, a.stack)
-	a.i32(0)
-	a.op(opI32LtS)
-	a.open(opIf)
-	a.index(opCall, a.tick+1)
-	a.op(opEnd)
-}
-
-// leave undoes enter.
-func (a *assembler) leave(bytes uint32) {
-	a.index(opGlobalGet, a.stack)
-	a.i32(int32(bytes))
-	a.op(opI32Add)
-	a.index(opGlobalSet, a.stack)
-}
-
 // code returns the content of the code section.
 func (w *writer) code() ([]byte, error) {
 	old := w.sections[secCode]
-	b := make([]byte, 0, (old.end-old.start)*5/4)
-	a := assembler{writer: w}
+	size := old.end - old.start
+	limit := maxGrowth*size + 1<<20
+	b := make([]byte, 0, size+size/2)
 	for i := range w.bodies {
-		a.b = a.b[:0]
-		t := w.Module.types[w.funcTypes[w.imported[Func]+i]]
-		if err := a.function(&w.bodies[i], t); err != nil {
+		f := functionWriter{
+			assembler: assembler{writer: w},
+			body:      &w.bodies[i],
+			t:         w.Module.types[w.funcTypes[w.imported[Func]+i]],
+		}
+		if err := f.write(); err != nil {
 			return nil, fmt.Errorf("function %d: %w", w.imported[Func]+i, err)
 		}
-		b = appendU32(b, uint32(len(a.b)))
-		b = append(b, a.b...)
+		b = appendU32(b, uint32(len(f.b)))
+		b = append(b, f.b...)
+		if len(b) > limit {
+			return nil, fmt.Errorf("code of %d bytes grows by more than %d times", size, maxGrowth)
+		}
 	}
-	content := appendU32(nil, uint32(len(w.bodies)+len(w.helperCode)))
+	content := make([]byte, 0, len(b)+1024)
+	content = appendU32(content, uint32(len(w.bodies)+len(w.helperCode)))
 	content = append(content, b...)
 	for _, code := range w.helperCode {
 		content = appendU32(content, uint32(len(code)))
@@ -103,71 +42,322 @@ func (w *writer) code() ([]byte, error) {
 	return content, nil
 }
 
-// function appends the body of a function.
+// maxGrowth is by how much code may grow. What compilers write grows by half; a
+// module of nothing but empty loops would grow twentyfold.
+const maxGrowth = 4
+
+// functionWriter writes the body of one function.
 //
 // A function that counts its stack gets a block around its code, with the
-// function's results: branches to the function's label now lead to the end of that
-// block, since their number of blocks outward is the same, and so does the code's
-// own end. Only return and tail calls need to be treated on their own.
-func (a *assembler) function(body *body, t core.FuncType) error {
-	a.b = append(a.b, a.data[body.start:body.code]...)
-	if !body.unframed {
-		a.enter(body.stack)
-		a.b = append(a.b, byte(opBlock))
-		switch len(t.Results) {
-		case 0:
-			a.b = append(a.b, emptyBlock&0x7f)
-		case 1:
-			a.b = append(a.b, byte(t.Results[0]))
-		default:
-			a.b = appendS64(a.b, int64(a.typeIndex(core.FuncType{Results: t.Results})))
-		}
+// function's results. Branches to the function's label then lead to the end of
+// that block, since their number of blocks outward is the same, and so does the
+// code's own end; only return and tail calls need to be treated on their own.
+type functionWriter struct {
+	assembler
+	body     *body
+	t        core.FuncType
+	reader   reader
+	segments []segment // those still to come
+	depth    uint32    // open blocks
+	last     instr
+
+	// An engine keeps the fuel in memory, so that a short loop would wait, in every
+	// turn, for what it stored in the turn before. In a closed loop the fuel is also
+	// in a local, and the global is only stored to.
+	local   uint32 // the local
+	inLocal bool   // the code is in a closed loop
+	outside uint32 // of inLocal: open blocks around the outermost closed loop
+
+	inner *innerLoop // the code is in an innermost closed loop, or nil
+}
+
+// innerLoop is an innermost closed loop. That the loop may call refuel would cost
+// it registers: what lives across a call is kept on the native stack, all the
+// time. So the call is put behind the loop, which branches there and is entered
+// anew, with copies of the locals that it changes:
+//
+//	block results
+//	  loop
+//	    block
+//	      loop results
+//	        fuel -= weight
+//	        br_if 1 (fuel < 0)
+//	        ...
+//	      end
+//	      br 2
+//	    end
+//	    (the copies)
+//	    refuel()
+//	    br 0
+//	  end
+//	  unreachable
+//	end
+type innerLoop struct {
+	depth uint32              // open blocks around it
+	set   map[uint32]struct{} // the locals that it changes
+}
+
+// innerBlocks is how many blocks there are around an innermost closed loop.
+const innerBlocks = 3
+
+func (f *functionWriter) write() error {
+	f.local = f.body.locals
+	f.segments = f.body.segments
+	if f.body.free {
+		f.segments = f.segments[1:]
 	}
-	segments := body.segments
-	if body.free {
-		segments = segments[1:]
+	if err := f.writeLocals(); err != nil {
+		return err
 	}
-	var (
-		r     = reader{data: a.data, pos: body.code, end: body.end}
-		last  instr
-		depth uint32 // open blocks
-	)
-	for !r.empty() {
-		if len(segments) > 0 && segments[0].at == r.pos {
-			a.pay(segments[0].weight)
-			segments = segments[1:]
+	if !f.body.unframed {
+		f.enter(f.body.stack)
+		f.op(opBlock)
+		f.resultType()
+	}
+	f.reader = reader{data: f.data, pos: f.body.code, end: f.body.end}
+	for !f.reader.empty() {
+		if len(f.segments) > 0 && f.segments[0].at == uint32(f.reader.pos) {
+			f.paySegment(f.segments[0])
+			f.segments = f.segments[1:]
 		}
-		in, err := r.instr()
+		in, err := f.reader.instr()
 		if err != nil {
 			return err
 		}
-		switch in.op {
-		case opBlock, opLoop, opIf:
-			depth++
-		case opEnd:
-			depth--
-		case opReturnCall, opReturnCallIndirect:
-			if !body.unframed {
-				a.leave(body.stack)
-			}
+		if err := f.instr(in); err != nil {
+			return err
 		}
-		switch {
-		case in.op == opReturn && !body.unframed:
-			a.index(opBr, depth)
-		case in.op == opCall, in.op == opReturnCall, in.op == opRefFunc:
-			a.index(in.op, a.writer.function(in.a))
-		default:
-			if helper, ok := a.bulk(in, last); ok {
-				a.index(opCall, helper)
-			} else {
-				a.b = append(a.b, r.data[in.at:in.end]...)
-			}
-		}
-		last = in
+		f.last = in
 	}
-	if !body.unframed {
-		a.leave(body.stack)
-		a.op(opEnd)
+	if !f.body.unframed {
+		f.leave(f.body.stack)
+		f.op(opEnd)
+	}
+	return nil
+}
+
+// writeLocals appends the local declarations, and one more if there is a closed
+// loop.
+func (f *functionWriter) writeLocals() error {
+	if !f.body.closed {
+		f.b = append(f.b, f.data[f.body.start:f.body.code]...)
+		return nil
+	}
+	r := reader{data: f.data, pos: f.body.start, end: f.body.code}
+	groups, err := r.u32()
+	if err != nil {
+		return err
+	}
+	f.b = appendU32(f.b, groups+1)
+	f.b = append(f.b, f.data[r.pos:f.body.code]...)
+	f.b = append(f.b, 1, byte(core.I64))
+	return nil
+}
+
+// resultType appends the type of a block without parameters and with the results
+// of the function.
+func (f *functionWriter) resultType() {
+	switch results := f.t.Results; len(results) {
+	case 0:
+		f.b = append(f.b, emptyBlock&0x7f)
+	case 1:
+		f.b = append(f.b, byte(results[0]))
+	default:
+		f.b = appendS64(f.b, int64(f.typeIndex(core.FuncType{Results: results})))
+	}
+}
+
+// paySegment takes the fuel for a segment.
+func (f *functionWriter) paySegment(s segment) {
+	if !f.inLocal {
+		f.pay(s.weight)
+		return
+	}
+	f.index(opLocalGet, f.local)
+	f.i64(int64(s.weight))
+	f.op(opI64Sub)
+	f.index(opLocalTee, f.local)
+	f.index(opGlobalSet, f.fuel)
+	f.index(opLocalGet, f.local)
+	f.i64(0)
+	if s.kind == innermostLoop {
+		f.op(opI64LtS)
+		f.index(opBrIf, 1)
+		return
+	}
+	// With the call in the second arm, wazero keeps registers for the first.
+	f.op(opI64GeS)
+	f.open(opIf)
+	f.op(opElse)
+	f.index(opCall, f.refuel)
+	f.loadFuel()
+	f.op(opEnd)
+}
+
+func (f *functionWriter) loadFuel() {
+	f.index(opGlobalGet, f.fuel)
+	f.index(opLocalSet, f.local)
+}
+
+// instr appends one instruction, changed as need be.
+func (f *functionWriter) instr(in instr) error {
+	switch in.op {
+	case opLoop:
+		f.openLoop(in)
+		f.depth++
+	case opBlock, opIf:
+		f.depth++
+	case opEnd:
+		f.depth--
+		f.closeLoop()
+	case opBr, opBrIf:
+		f.index(in.op, f.label(in.a))
+		return nil
+	case opBrTable:
+		return f.branchTable(in)
+	case opReturn:
+		if !f.body.unframed {
+			f.index(opBr, f.label(f.depth))
+			return nil
+		}
+	case opLocalSet, opLocalTee:
+		if f.inner != nil {
+			f.inner.set[in.a] = struct{}{}
+		}
+	case opCall, opRefFunc:
+		f.index(in.op, f.function(in.a))
+		return nil
+	case opReturnCall:
+		f.leaveForTailCall()
+		f.index(in.op, f.function(in.a))
+		return nil
+	case opReturnCallIndirect:
+		f.leaveForTailCall()
+	default:
+		if helper, ok := f.bulk(in, f.last); ok {
+			f.index(opCall, helper)
+			return nil
+		}
+	}
+	f.copy(in)
+	return nil
+}
+
+func (f *functionWriter) copy(in instr) { f.b = append(f.b, f.data[in.at:in.end]...) }
+
+func (f *functionWriter) leaveForTailCall() {
+	if !f.body.unframed {
+		f.leave(f.body.stack)
+	}
+}
+
+// openLoop prepares a closed loop.
+func (f *functionWriter) openLoop(in instr) {
+	// A loop's segment starts right behind its opcode.
+	s := f.segments[0]
+	if s.kind != closedLoop && s.kind != innermostLoop {
+		return
+	}
+	if !f.inLocal {
+		f.loadFuel()
+		f.inLocal, f.outside = true, f.depth
+	}
+	if s.kind == innermostLoop {
+		f.inner = &innerLoop{depth: f.depth, set: map[uint32]struct{}{}}
+		f.op(opBlock)
+		f.b = append(f.b, f.data[in.at+1:in.end]...) // the loop's type
+		f.open(opLoop)
+		f.open(opBlock)
+	}
+}
+
+// closeLoop appends what comes behind an innermost loop, if its end is reached,
+// except for the end of the outermost block.
+func (f *functionWriter) closeLoop() {
+	if f.inner != nil && f.depth == f.inner.depth {
+		set := f.inner.set
+		f.inner = nil
+		f.op(opEnd)
+		f.index(opBr, 2)
+		f.op(opEnd)
+		f.renew(set)
+		f.index(opCall, f.refuel)
+		f.loadFuel()
+		f.index(opBr, 0)
+		f.op(opEnd, opUnreachable)
+	}
+	f.inLocal = f.inLocal && f.depth != f.outside
+}
+
+// renew gives locals the values that they have, in a way that an optimizer takes
+// for new ones.
+func (f *functionWriter) renew(locals map[uint32]struct{}) {
+	for _, local := range slices.Sorted(maps.Keys(locals)) {
+		t := f.localType(local)
+		if t != core.I32 && t != core.I64 && t != core.F32 && t != core.F64 {
+			continue
+		}
+		f.index(opLocalGet, local)
+		switch t {
+		case core.I32:
+			f.i32(0)
+			f.op(opI32Or)
+		case core.I64:
+			f.i64(0)
+			f.op(opI64Or)
+		case core.F32:
+			f.op(opI32ReinterpretF32)
+			f.i32(0)
+			f.op(opI32Or, opF32ReinterpretI32)
+		case core.F64:
+			f.op(opI64ReinterpretF64)
+			f.i64(0)
+			f.op(opI64Or, opF64ReinterpretI64)
+		}
+		f.index(opLocalSet, local)
+	}
+}
+
+// localType returns the type of a local, or 0 if there is no such local.
+func (f *functionWriter) localType(local uint32) core.ValueType {
+	if int(local) < len(f.t.Params) {
+		return f.t.Params[local]
+	}
+	local -= uint32(len(f.t.Params))
+	groups := f.body.groups
+	i := sort.Search(len(groups), func(i int) bool { return local < groups[i].end })
+	if i == len(groups) {
+		return 0
+	}
+	return groups[i].t
+}
+
+// label returns the new number of a label. Within an innermost loop, those of the
+// blocks around it go up.
+func (f *functionWriter) label(label uint32) uint32 {
+	if f.inner != nil && label >= f.depth-f.inner.depth {
+		label += innerBlocks
+	}
+	return label
+}
+
+func (f *functionWriter) branchTable(in instr) error {
+	if f.inner == nil {
+		f.copy(in)
+		return nil
+	}
+	r := reader{data: f.data, pos: in.at + 1, end: in.end}
+	n, err := r.u32()
+	if err != nil {
+		return err
+	}
+	f.index(opBrTable, n)
+	for range uint64(n) + 1 {
+		label, err := r.u32()
+		if err != nil {
+			return err
+		}
+		f.b = appendU32(f.b, f.label(label))
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ const (
 	opI32GtU             opcode = 0x4b
 	opI32LeU             opcode = 0x4d
 	opI64LtS             opcode = 0x53
+	opI64GeS             opcode = 0x59
 	opI64GtU             opcode = 0x56
 	opI32Add             opcode = 0x6a
 	opI32Sub             opcode = 0x6b
@@ -52,9 +53,14 @@ const (
 	opI64Add             opcode = 0x7c
 	opI64Sub             opcode = 0x7d
 	opI64Mul             opcode = 0x7e
+	opI64Or              opcode = 0x84
 	opI64Shl             opcode = 0x86
 	opI64ShrU            opcode = 0x88
 	opI64ExtendI32U      opcode = 0xad
+	opI32ReinterpretF32  opcode = 0xbc
+	opI64ReinterpretF64  opcode = 0xbd
+	opF32ReinterpretI32  opcode = 0xbe
+	opF64ReinterpretI64  opcode = 0xbf
 	opRefNull            opcode = 0xd0
 	opRefIsNull          opcode = 0xd1
 	opRefFunc            opcode = 0xd2

@@ -66,7 +66,7 @@ type Options struct {
 
 // Limits bound what Decode accepts. The zero value of a field means its default.
 type Limits struct {
-	Size          uint32 // bytes of the module; 128 MiB
+	Size          uint32 // bytes of the module; 64 MiB
 	Types         uint32 // function types; 100,000
 	Params        uint32 // parameters, and results, of a type; 1,000
 	Imports       uint32 // 100,000
@@ -74,6 +74,7 @@ type Limits struct {
 	FunctionSize  uint32 // bytes of a function; 4 MiB
 	Locals        uint32 // locals of a function, without its parameters; 50,000
 	Nesting       uint32 // nested blocks; 50,000
+	Loops         uint32 // of all functions; 2,000,000
 	Tables        uint32 // defined tables; 100
 	TableElements uint32 // elements that a defined table, or an element segment, may have; 1,000,000
 	Globals       uint32 // defined globals; 1,000,000
@@ -86,7 +87,7 @@ func (l Limits) withDefaults() Limits {
 		field *uint32
 		value uint32
 	}{
-		{&l.Size, 128 << 20},
+		{&l.Size, 64 << 20},
 		{&l.Types, 100_000},
 		{&l.Params, 1_000},
 		{&l.Imports, 100_000},
@@ -94,6 +95,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.FunctionSize, 4 << 20},
 		{&l.Locals, 50_000},
 		{&l.Nesting, 50_000},
+		{&l.Loops, 2_000_000},
 		{&l.Tables, 100},
 		{&l.TableElements, 1_000_000},
 		{&l.Globals, 1_000_000},

@@ -4,14 +4,18 @@ package rewrite
 
 import (
 	"math"
+	"slices"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
 )
 
 // body is what the rewriter knows of one defined function.
 type body struct {
-	start, end int // the function's bytes, from its local declarations
-	code       int // where its instructions start
+	start, end int     // the function's bytes, from its local declarations
+	code       int     // where its instructions start
+	locals     uint32  // how many, parameters included
+	groups     []group // of locals, without parameters; only if closed
+	closed     bool    // it has a closed loop
 	segments   []segment
 	calls      []call
 	frame      uint32 // estimate of its native stack frame, in bytes
@@ -28,11 +32,20 @@ type body struct {
 // segments within. Structured control flow can only come to that code through its
 // start, so nothing is executed unpaid; what a branch skips is paid in vain.
 type segment struct {
-	at     int    // offset of the instruction before which it is paid
+	at     uint32 // offset of the instruction before which it is paid; 0 if its parent pays
 	weight uint32 // in units of fuel
-	loop   bool   // it starts at a loop's header
-	parent int32  // the segment that pays for it if it is too light to stand alone
+	parent int32  // the segment that pays if this one is too light to stand alone
+	kind   segmentKind
 }
+
+type segmentKind byte
+
+const (
+	branchSegment segmentKind = iota // of a function, or behind a branch
+	openLoop                         // of a loop in which something is called
+	closedLoop                       // of a loop in which nothing is: nothing else takes fuel
+	innermostLoop                    // of a closed loop without parameters and without loops
+)
 
 // call is a direct call of a defined function.
 type call struct {
@@ -54,6 +67,12 @@ const (
 // Estimate of a native stack frame: return address, frame pointer, saved registers.
 const frameOverhead = 64
 
+// group is a number of locals of one type.
+type group struct {
+	end uint32 // the first local after it, counted without parameters
+	t   core.ValueType
+}
+
 // control is an open block.
 type control struct {
 	op      opcode // opBlock, opLoop, opIf; opElse in the second arm
@@ -63,6 +82,9 @@ type control struct {
 	segment int32 // the segment that pays for what comes next in this block
 	escape  int   // the outermost control that a branch within has targeted
 	skip    int   // the same, since segment started
+	header  int32 // of opLoop: its own segment
+	calls   bool  // something within is called
+	loops   bool  // there is a loop within
 }
 
 // none is an escape of no branch.
@@ -74,6 +96,8 @@ type scanner struct {
 	controls []control
 	segments []segment
 	calls    []call
+	groups   []group
+	loops    uint32 // of all functions
 
 	height, highest int
 	body            body
@@ -91,7 +115,7 @@ func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
 		wide = wide || p == core.V128
 	}
 	s.body.code = r.pos
-	s.segments = append(s.segments[:0], segment{at: r.pos})
+	s.segments = append(s.segments[:0], segment{at: uint32(r.pos)})
 	s.calls = s.calls[:0]
 	s.height, s.highest = 0, 0
 	s.controls = append(s.controls[:0], control{op: opBlock, results: len(t.Results), escape: none, skip: none})
@@ -116,6 +140,10 @@ func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
 	}
 	frame := frameOverhead + slot*(uint64(len(t.Params))+uint64(locals)+uint64(s.highest))
 	s.body.frame = uint32(min(frame, math.MaxInt32))
+	s.body.locals = uint32(len(t.Params)) + locals
+	if s.body.closed {
+		s.body.groups = slices.Clone(s.groups)
+	}
 	s.mergeSegments()
 	return s.body, nil
 }
@@ -126,6 +154,7 @@ func (s *scanner) scanLocals(r *reader) (total uint32, wide bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	s.groups = s.groups[:0]
 	for range n {
 		at := r.pos
 		more, err := r.u32()
@@ -141,6 +170,7 @@ func (s *scanner) scanLocals(r *reader) (total uint32, wide bool, err error) {
 			return 0, false, err
 		}
 		wide = wide || t == core.V128
+		s.groups = append(s.groups, group{total, t})
 	}
 	return total, wide, nil
 }
@@ -249,6 +279,8 @@ func (s *scanner) pay(in, last instr) {
 		weight += bulkWeight
 		if n, ok := inlineLength(in, last); ok {
 			weight += n
+		} else {
+			s.controls[len(s.controls)-1].calls = true
 		}
 	case opMemoryGrow:
 		weight += bulkWeight
@@ -291,7 +323,13 @@ func (s *scanner) open(in instr) error {
 	}
 	if in.op != opBlock {
 		c.segment = s.split(in.end, c.segment)
-		s.segments[c.segment].loop = in.op == opLoop
+		c.header = c.segment
+	}
+	if in.op == opLoop {
+		s.segments[c.segment].kind = openLoop
+		if s.loops++; s.loops > s.limits.Loops {
+			return errorAt(in.at, "more than %d loops", s.limits.Loops)
+		}
 	}
 	c.base = max(s.height-c.params, s.controls[len(s.controls)-1].base)
 	s.controls = append(s.controls, c)
@@ -308,6 +346,15 @@ func (s *scanner) close(in instr) {
 	s.height = c.base
 	s.push(c.results)
 	outer := &s.controls[n-1]
+	outer.calls = outer.calls || c.calls
+	outer.loops = outer.loops || c.loops || c.op == opLoop
+	if c.op == opLoop && !c.calls {
+		s.segments[c.header].kind = closedLoop
+		if !c.loops && c.params == 0 {
+			s.segments[c.header].kind = innermostLoop
+		}
+		s.body.closed = true
+	}
 	outer.escape = min(outer.escape, c.escape)
 	outer.skip = min(outer.skip, c.escape)
 	if outer.skip <= n-1 { // a branch may have skipped the rest of the outer block
@@ -336,6 +383,7 @@ func (s *scanner) escape(target int) {
 }
 
 func (s *scanner) called(in instr, t core.FuncType) {
+	s.controls[len(s.controls)-1].calls = true
 	s.pop(len(t.Params))
 	if in.op == opReturnCall || in.op == opReturnCallIndirect {
 		s.escape(0)
@@ -347,7 +395,7 @@ func (s *scanner) called(in instr, t core.FuncType) {
 
 // split starts a segment at an offset.
 func (s *scanner) split(at int, parent int32) int32 {
-	s.segments = append(s.segments, segment{at: at, parent: parent})
+	s.segments = append(s.segments, segment{at: uint32(at), parent: parent})
 	return int32(len(s.segments) - 1)
 }
 
@@ -358,14 +406,14 @@ func (s *scanner) mergeSegments() {
 		s.segments[c.segment].weight += freeWeight / 4
 	}
 	for i := len(s.segments) - 1; i > 0; i-- {
-		if seg := &s.segments[i]; !seg.loop && seg.weight < splitWeight {
+		if seg := &s.segments[i]; seg.kind == branchSegment && seg.weight < splitWeight {
 			s.segments[seg.parent].weight += seg.weight
-			seg.at = merged
+			seg.at = 0
 		}
 	}
 	kept := make([]int32, len(s.segments))
 	for i, seg := range s.segments {
-		if seg.at == merged {
+		if seg.at == 0 {
 			kept[i] = kept[seg.parent]
 			continue
 		}
@@ -377,6 +425,3 @@ func (s *scanner) mergeSegments() {
 		s.body.segments[kept[c.segment]].weight -= freeWeight / 4
 	}
 }
-
-// merged is the offset of a segment that is paid by its parent.
-const merged = -1
