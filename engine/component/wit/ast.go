@@ -2,7 +2,11 @@
 
 package wit
 
-import "github.com/wasm-graph/graphd/engine/component/types"
+import (
+	"slices"
+
+	"github.com/wasm-graph/graphd/engine/component/types"
+)
 
 // ident is a name where it was written.
 type ident struct {
@@ -46,8 +50,10 @@ type topItem struct {
 // scope is where the bare names of interfaces and worlds are looked up: a file's
 // own uses, then the file's package.
 type scope struct {
-	pkg  *pkg
-	uses map[string]itemPath
+	pkg      *pkg
+	uses     map[string]itemPath
+	order    []ident // the names in uses
+	declared []ident // by this file
 }
 
 // itemPath names an interface or world, of another package where pkg is set.
@@ -67,7 +73,12 @@ type iface struct {
 	funcs []*funcDecl
 }
 
-// useDecl is one name of a use statement.
+// named returns the uses that bring in a name.
+func (f *iface) named() []*useDecl {
+	return slices.DeleteFunc(slices.Clone(f.uses), func(u *useDecl) bool { return u.name.text == "" })
+}
+
+// useDecl is one name of a use statement; or none, where the statement has none.
 type useDecl struct {
 	from itemPath
 	name ident // there

@@ -50,7 +50,9 @@ func (p position) errorf(hint, format string, args ...any) *Error {
 func nearest(name string, candidates []string) string {
 	best, bestDist := "", len(name)/3+2
 	for _, c := range candidates {
-		if d := editDistance(name, c); d < bestDist {
+		if strings.HasPrefix(c, name+"@") { // only the version is missing
+			best, bestDist = c, 0
+		} else if d := editDistance(name, c); d < bestDist {
 			best, bestDist = c, d
 		}
 	}

@@ -441,6 +441,9 @@ func (p *parser) use(f *iface, keep bool) {
 	from := p.path("an interface")
 	p.expect('.')
 	p.expect('{')
+	if p.is('}') && keep {
+		f.uses = append(f.uses, &useDecl{from: from})
+	}
 	p.list('}', func() {
 		u := &useDecl{from: from, name: p.ident("a type")}
 		u.as = u.name
@@ -549,8 +552,9 @@ func (p *parser) include(pos position) *worldItem {
 	return it
 }
 
-// items takes interfaces, worlds and uses up to the mark end, into sc.
-func (p *parser) items(sc *scope, end kind, nested func(packageName) *pkg) {
+// items takes interfaces, worlds and uses up to the mark end, into sc. Where
+// nested is not nil, it takes packages in braces, too; nested declares them.
+func (p *parser) items(sc *scope, end kind, nested func(packageName, position) *scope) {
 	for !p.is(end) {
 		keep := p.gates()
 		pos := p.tok.pos
@@ -560,14 +564,14 @@ func (p *parser) items(sc *scope, end kind, nested func(packageName) *pkg) {
 			f := &iface{full: sc.pkg.name.item(name.text), pos: name.pos, scope: sc}
 			p.interfaceBody(f)
 			if keep {
-				p.add(sc.pkg, &topItem{name: name, iface: f})
+				p.add(sc, &topItem{name: name, iface: f})
 			}
 		case p.acceptWord("world"):
 			name := p.ident("a world name")
 			w := &world{name: name, own: &iface{pos: name.pos, scope: sc}}
 			p.worldBody(w)
 			if keep {
-				p.add(sc.pkg, &topItem{name: name, world: w})
+				p.add(sc, &topItem{name: name, world: w})
 			}
 		case p.acceptWord("use"):
 			from := p.path("an interface")
@@ -580,22 +584,31 @@ func (p *parser) items(sc *scope, end kind, nested func(packageName) *pkg) {
 				p.failf(as.pos, "", "%s is used twice", as.text)
 			}
 			sc.uses[as.text] = from
+			sc.order = append(sc.order, as)
 		case nested != nil && p.acceptWord("package"):
-			inner := &scope{pkg: nested(p.packageName()), uses: map[string]itemPath{}}
-			p.expect('{')
-			p.items(inner, '}', nil)
-			p.expect('}')
+			p.braced(nested, p.packageName(), pos)
 		default:
 			p.failf(pos, "", "expected interface, world or use, found %s", p.tok.describe())
 		}
 	}
 }
 
-func (p *parser) add(to *pkg, it *topItem) {
+// braced takes the braces of package name and what is in them.
+func (p *parser) braced(declare func(packageName, position) *scope, name packageName, pos position) {
+	sc := declare(name, pos)
+	p.expect('{')
+	p.items(sc, '}', nil)
+	p.expect('}')
+}
+
+// add adds an interface or world to its package.
+func (p *parser) add(sc *scope, it *topItem) {
+	to := sc.pkg
 	if other, ok := to.items[it.name.text]; ok {
 		at := other.name.pos.errorf("", "")
 		p.failf(it.name.pos, "", "%s is declared twice, first at %s:%d:%d", it.name.text, at.File, at.Line, at.Col)
 	}
 	to.items[it.name.text] = it
 	to.order = append(to.order, it)
+	sc.declared = append(sc.declared, it.name)
 }

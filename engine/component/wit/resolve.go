@@ -4,6 +4,7 @@ package wit
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
@@ -68,6 +69,20 @@ func (r *resolver) findIn(p itemPath, in *pkg) (*topItem, error) {
 	return it, nil
 }
 
+// checkUses checks what a file uses by another name.
+func (r *resolver) checkUses(sc *scope) error {
+	for _, as := range sc.order {
+		from := sc.uses[as.text]
+		if _, err := r.findIn(from, sc.pkg); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(sc.declared, func(d ident) bool { return d.text == as.text }) {
+			return as.pos.errorf("give it another name with \"as\"", "%s is declared in this file already", as.text)
+		}
+	}
+	return nil
+}
+
 // iface returns the interface that a path names.
 func (r *resolver) iface(sc *scope, p itemPath) (*iface, error) {
 	it, err := r.find(sc, p)
@@ -102,7 +117,7 @@ func (r *resolver) resolve(f *iface) (*resolved, error) {
 	}
 	r.busy[f] = true
 	defer delete(r.busy, f)
-	res, err := newBuilder(f, func(from *iface) (*resolved, error) { return r.resolve(from) }, r).build()
+	res, err := newBuilder(f, r.resolve, r).build()
 	if err != nil {
 		return nil, err
 	}
@@ -113,26 +128,29 @@ func (r *resolver) resolve(f *iface) (*resolved, error) {
 // builder makes the types of one interface. The interfaces it uses come from
 // lookup, which lets a world give an exported interface types of its own.
 type builder struct {
-	f      *iface
-	r      *resolver
-	lookup func(*iface) (*resolved, error)
-	decls  map[string]*typeDecl
-	busy   map[*typeDecl]bool
-	out    *resolved
+	f       *iface
+	r       *resolver
+	lookup  func(*iface) (*resolved, error)
+	decls   map[string]*typeDecl
+	claimed map[string]bool
+	busy    map[*typeDecl]bool
+	borrows map[*types.Type]bool // whether there is a borrow in it, as far as known
+	out     *resolved
 }
 
 func newBuilder(f *iface, lookup func(*iface) (*resolved, error), r *resolver) *builder {
 	return &builder{
-		f: f, r: r, lookup: lookup, decls: map[string]*typeDecl{}, busy: map[*typeDecl]bool{},
-		out: &resolved{names: map[string]entity{}, instance: &types.Instance{}},
+		f: f, r: r, lookup: lookup, decls: map[string]*typeDecl{}, claimed: map[string]bool{}, busy: map[*typeDecl]bool{},
+		borrows: map[*types.Type]bool{},
+		out:     &resolved{names: map[string]entity{}, instance: &types.Instance{}},
 	}
 }
 
 // build makes the types in the order of their dependencies, then the functions.
 func (b *builder) build() (*resolved, error) {
 	for _, d := range b.f.types {
-		if b.decls[d.name.text] != nil {
-			return nil, d.name.pos.errorf("", "%s is declared twice", d.name.text)
+		if err := b.claim(d.name); err != nil {
+			return nil, err
 		}
 		b.decls[d.name.text] = d
 	}
@@ -146,13 +164,10 @@ func (b *builder) build() (*resolved, error) {
 			return nil, err
 		}
 	}
-	names := map[string]bool{}
 	for _, d := range b.f.funcs {
-		_, isType := b.out.names[d.name]
-		if names[d.name] || isType {
-			return nil, d.pos.errorf("", "%s is declared twice", d.name)
+		if err := b.claim(ident{d.name, d.pos}); err != nil {
+			return nil, err
 		}
-		names[d.name] = true
 		fn, err := b.function(d)
 		if err != nil {
 			return nil, err
@@ -160,6 +175,25 @@ func (b *builder) build() (*resolved, error) {
 		b.export(types.Extern{Name: d.name, Sort: types.SortFunc, Func: fn})
 	}
 	return b.out, nil
+}
+
+// claim takes a name in the interface. Upper and lower case count alike, so do the
+// methods and static functions of a resource, and "[method]r.r" collides with "r".
+func (b *builder) claim(name ident) error {
+	key := strings.ToLower(name.text)
+	if rest, ok := strings.CutPrefix(key, "[static]"); ok {
+		key = "[method]" + rest
+	}
+	if rest, ok := strings.CutPrefix(key, "[method]"); ok {
+		if resource, item, _ := strings.Cut(rest, "."); resource == item {
+			key = resource
+		}
+	}
+	if b.claimed[key] {
+		return name.pos.errorf("rename one of them", "%s is declared twice", name.text)
+	}
+	b.claimed[key] = true
+	return nil
 }
 
 func (b *builder) export(e types.Extern) {
@@ -182,12 +216,15 @@ func (b *builder) use(u *useDecl) error {
 	if err != nil {
 		return err
 	}
+	if u.name.text == "" {
+		return nil
+	}
 	e, ok := there.names[u.name.text]
 	if !ok {
 		return u.name.pos.errorf(nearest(u.name.text, keys(there.names)), "interface %s has no type %s", u.from.name.text, u.name.text)
 	}
-	if _, taken := b.out.names[u.as.text]; taken || b.decls[u.as.text] != nil {
-		return u.as.pos.errorf("rename one of them with \"as\"", "%s is declared twice", u.as.text)
+	if err := b.claim(u.as); err != nil {
+		return err
 	}
 	b.define(u.as.text, e)
 	return nil
@@ -263,10 +300,13 @@ func (b *builder) alias(d *typeDecl) (entity, error) {
 // fields makes the fields of a type or the parameters of a function.
 func (b *builder) fields(decls []fieldDecl) ([]types.Field, error) {
 	var fields []types.Field
+	seen := make(map[string]bool, len(decls))
 	for _, d := range decls {
-		if slices.ContainsFunc(fields, func(f types.Field) bool { return f.Name == d.name.text }) {
+		key := strings.ToLower(d.name.text)
+		if seen[key] {
 			return nil, d.name.pos.errorf("", "%s is declared twice", d.name.text)
 		}
+		seen[key] = true
 		f := types.Field{Name: d.name.text}
 		if d.typ != nil {
 			t, err := b.typ(d.typ)
@@ -358,7 +398,7 @@ func (b *builder) function(d *funcDecl) (*types.Func, error) {
 		if fn.Result, err = b.typ(d.result); err != nil {
 			return nil, err
 		}
-		if holdsBorrow(fn.Result) {
+		if b.holdsBorrow(fn.Result) {
 			return nil, d.result.pos.errorf("return own, which moves the object to the caller", "a function can't return a borrow")
 		}
 	}
@@ -389,11 +429,15 @@ func constructs(t *types.Type, res *types.Resource) bool {
 	return t.Kind == types.Own && t.Resource == res
 }
 
-// holdsBorrow reports whether there is a borrow in t.
-func holdsBorrow(t *types.Type) bool {
+// holdsBorrow reports whether there is a borrow in t. It looks at every type once,
+// however often others hold it.
+func (b *builder) holdsBorrow(t *types.Type) bool {
 	if t == nil {
 		return false
 	}
-	return t.Kind == types.Borrow || holdsBorrow(t.Elem) || holdsBorrow(t.Err) ||
-		slices.ContainsFunc(t.Fields, func(f types.Field) bool { return holdsBorrow(f.Type) })
+	if _, ok := b.borrows[t]; !ok {
+		b.borrows[t] = t.Kind == types.Borrow || b.holdsBorrow(t.Elem) || b.holdsBorrow(t.Err) ||
+			slices.ContainsFunc(t.Fields, func(f types.Field) bool { return b.holdsBorrow(f.Type) })
+	}
+	return b.borrows[t]
 }

@@ -29,6 +29,10 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
 
+// maxText is how many bytes of WIT are read at once, far more than all of WASI.
+// It bounds what hostile text can cost.
+const maxText = 2 << 20
+
 // Packages is a set of parsed packages. It never changes and is safe for
 // concurrent use, like all types it returns.
 type Packages struct {
@@ -68,7 +72,13 @@ func ParseText(name, text string) (*Packages, error) {
 // parse reads files, those of one folder next to each other.
 func parse(files []source) (*Packages, error) {
 	if len(files) == 0 {
-		return nil, errors.New("wit: no .wit file found")
+		return nil, errors.New("wit: read files: none is named *.wit")
+	}
+	size := 0
+	for _, f := range files {
+		if size += len(f.text); size > maxText {
+			return nil, fmt.Errorf("wit: read %s: more than %d bytes of WIT", f.name, maxText)
+		}
 	}
 	// Topmost folder first, so that the main package is the first one.
 	slices.SortStableFunc(files, func(a, b source) int {
@@ -98,19 +108,28 @@ func parse(files []source) (*Packages, error) {
 
 // loader gathers packages from files.
 type loader struct {
-	pkgs  map[packageName]*pkg
-	order []*pkg
+	pkgs   map[packageName]*pkg
+	order  []*pkg
+	scopes []*scope
+	fail   error // the first fault outside a parser
 }
 
-// declare returns the package of that name, new if need be.
-func (l *loader) declare(name packageName) *pkg {
-	p := l.pkgs[name]
-	if p == nil {
-		p = &pkg{name: name, items: map[string]*topItem{}}
-		l.pkgs[name] = p
-		l.order = append(l.order, p)
+// declare returns a scope in a new package.
+func (l *loader) declare(name packageName, pos position) *scope {
+	if l.pkgs[name] != nil && l.fail == nil {
+		l.fail = pos.errorf("a package is one folder, or one pair of braces", "package %s is declared twice", name)
 	}
-	return p
+	p := &pkg{name: name, items: map[string]*topItem{}}
+	l.pkgs[name] = p
+	l.order = append(l.order, p)
+	return l.scope(p)
+}
+
+// scope returns a scope in p.
+func (l *loader) scope(p *pkg) *scope {
+	sc := &scope{pkg: p, uses: map[string]itemPath{}}
+	l.scopes = append(l.scopes, sc)
+	return sc
 }
 
 // header is a file whose package declaration has been read.
@@ -139,12 +158,16 @@ func (l *loader) folder(files []source) error {
 		}
 		name = h.name
 	}
+	var own *pkg
 	for _, h := range heads {
-		if err := h.parser.run(func() { l.file(h, name) }); err != nil {
+		if name != nil && own == nil {
+			own = l.declare(*name, h.pos).pkg
+		}
+		if err := h.parser.run(func() { l.file(h, own) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return l.fail
 }
 
 // read takes the package declaration, if there is one.
@@ -164,39 +187,38 @@ func (h *header) read() {
 	p.expect(';')
 }
 
-// file takes the rest of a file of package name.
-func (l *loader) file(h header, name *packageName) {
+// file takes the rest of a file of package own, which is nil where no file of the
+// folder names one: then only packages in braces may follow.
+func (l *loader) file(h header, own *pkg) {
 	p := h.parser
 	if h.braced {
-		inner := &scope{pkg: l.declare(*h.name), uses: map[string]itemPath{}}
-		p.expect('{')
-		p.items(inner, '}', nil)
-		p.expect('}')
+		p.braced(l.declare, *h.name, h.pos)
 	}
-	if name == nil {
-		// Only packages in braces may follow.
-		for !p.is(tokEOF) {
-			if !p.acceptWord("package") {
-				p.failf(p.tok.pos, "start a file of the folder with package namespace:name@version;", "no file says which package this is")
-			}
-			inner := &scope{pkg: l.declare(p.packageName()), uses: map[string]itemPath{}}
-			p.expect('{')
-			p.items(inner, '}', nil)
-			p.expect('}')
-		}
+	if own != nil {
+		p.items(l.scope(own), tokEOF, l.declare)
 		return
 	}
-	sc := &scope{pkg: l.declare(*name), uses: map[string]itemPath{}}
-	p.items(sc, tokEOF, l.declare)
+	for !p.is(tokEOF) {
+		pos := p.tok.pos
+		if !p.acceptWord("package") {
+			p.failf(pos, "start a file of the folder with package namespace:name@version;", "no file says which package this is")
+		}
+		p.braced(l.declare, p.packageName(), pos)
+	}
 }
 
 // resolve makes every interface and world.
 func (l *loader) resolve() (*Packages, error) {
-	out := &Packages{interfaces: map[string]*types.Instance{}, worlds: map[string]*types.Component{}}
-	if len(l.order) > 0 {
-		out.main = l.order[0].name
+	if len(l.order) == 0 {
+		return nil, errors.New("no package is declared")
 	}
+	out := &Packages{main: l.order[0].name, interfaces: map[string]*types.Instance{}, worlds: map[string]*types.Component{}}
 	r := &resolver{pkgs: l.pkgs, done: map[*iface]*resolved{}, busy: map[*iface]bool{}}
+	for _, sc := range l.scopes {
+		if err := r.checkUses(sc); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range l.order {
 		for _, it := range p.order {
 			full := p.name.item(it.name.text)

@@ -4,6 +4,7 @@ package wit
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
@@ -18,6 +19,7 @@ type elaboration struct {
 	exports  map[*iface]bool      // named as exports, by the world or one it includes
 	exported map[*iface]*resolved // done
 	visiting map[*world]bool
+	index    map[string]int // where a name is among out's imports, or exports
 }
 
 // elaborate returns the component type of w.
@@ -25,6 +27,7 @@ func (r *resolver) elaborate(w *world) (*types.Component, error) {
 	e := &elaboration{
 		r: r, out: &types.Component{}, imported: map[*iface]bool{}, exports: map[*iface]bool{},
 		exported: map[*iface]*resolved{}, visiting: map[*world]bool{},
+		index: map[string]int{},
 	}
 	items, err := e.flatten(w)
 	if err != nil {
@@ -49,14 +52,15 @@ func (r *resolver) elaborate(w *world) (*types.Component, error) {
 // flatItem is an item of a world, after includes: exactly one of iface, inline,
 // fn and own is set.
 type flatItem struct {
-	export bool
-	name   string // of inline and fn
-	pos    position
-	iface  *iface
-	inline *iface
-	fn     *funcDecl
-	own    *iface // the types that a world declares
-	types  *iface // for fn: where its type names are looked up
+	export   bool
+	included bool   // by way of another world
+	name     string // of inline and fn
+	pos      position
+	iface    *iface
+	inline   *iface
+	fn       *funcDecl
+	own      *iface // the types that a world declares
+	types    *iface // for fn: where its type names are looked up
 }
 
 // flatten returns the items of w and of the worlds it includes.
@@ -83,6 +87,9 @@ func (e *elaboration) flatten(w *world) ([]flatItem, error) {
 				return nil, err
 			}
 			flat.iface = f
+			if slices.ContainsFunc(items, func(o flatItem) bool { return o.iface == f && o.export == it.export && !o.included }) {
+				return nil, it.pos.errorf("", "interface %s is named twice", it.path.name.text)
+			}
 		}
 		items = append(items, flat)
 	}
@@ -98,6 +105,9 @@ func (e *elaboration) include(w *world, it *worldItem) ([]flatItem, error) {
 	items, err := e.flatten(inner)
 	if err != nil {
 		return nil, err
+	}
+	for i := range items {
+		items[i].included = true
 	}
 	for _, rename := range it.renames {
 		found := false
@@ -147,7 +157,7 @@ func (e *elaboration) importIface(f *iface) error {
 
 // importUsed adds the interfaces that f uses.
 func (e *elaboration) importUsed(f *iface) error {
-	for _, u := range f.uses {
+	for _, u := range f.named() {
 		from, err := e.r.iface(f.scope, u.from)
 		if err != nil {
 			return err
@@ -190,7 +200,7 @@ func (e *elaboration) importUses(it flatItem) error {
 	if f == nil {
 		f = it.inline
 	}
-	for _, u := range f.uses {
+	for _, u := range f.named() {
 		from, err := e.r.iface(f.scope, u.from)
 		if err != nil {
 			return err
@@ -231,7 +241,7 @@ func (e *elaboration) exportIface(f *iface) (*resolved, error) {
 		return nil, err
 	}
 	own := e.imported[f]
-	for _, u := range f.uses {
+	for _, u := range f.named() {
 		from, err := e.r.iface(f.scope, u.from)
 		if err != nil {
 			return nil, err
@@ -296,12 +306,17 @@ func (e *elaboration) function(it flatItem, to *[]types.Extern) error {
 
 // add adds an extern, whose name must be new.
 func (e *elaboration) add(to *[]types.Extern, pos position, ext types.Extern) error {
-	if i := slices.IndexFunc(*to, func(x types.Extern) bool { return x.Name == ext.Name }); i >= 0 {
+	key := strings.ToLower(ext.Name)
+	if to == &e.out.Exports {
+		key = "export " + key
+	}
+	if i, ok := e.index[key]; ok {
 		if same((*to)[i], ext) {
 			return nil
 		}
 		return pos.errorf("", "%s is declared twice", ext.Name)
 	}
+	e.index[key] = len(*to)
 	*to = append(*to, ext)
 	return nil
 }
