@@ -4,6 +4,7 @@ package processor
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -30,6 +31,7 @@ type instruments struct {
 	meter  metric.Meter
 	common []attribute.KeyValue
 	byName map[string]any
+	sets   map[string]metric.MeasurementOption // by the labels, each with its length
 }
 
 func newInstruments(meter metric.Meter, c operator.Config) instruments {
@@ -37,6 +39,7 @@ func newInstruments(meter metric.Meter, c operator.Config) instruments {
 		meter:  meter,
 		common: []attribute.KeyValue{attribute.String("graph", c.Graph), attribute.String("operation", c.Operation)},
 		byName: map[string]any{},
+		sets:   map[string]metric.MeasurementOption{},
 	}
 }
 
@@ -109,15 +112,30 @@ func instrument[T any](s instruments, name string, make func(string) (T, error))
 	return i, err
 }
 
-// labels returns the attributes of one observation.
+// maxLabelSets bounds how many sets of labels are kept ready; more than that work,
+// and are made anew each time.
+const maxLabelSets = 256
+
+// labels returns the attributes of one observation, made once for each set.
 func (s instruments) labels(v value.Value) metric.MeasurementOption {
 	list := v.Payload().Elems()
-	if len(list) == 0 {
-		return metric.WithAttributes(s.common...)
+	var key []byte
+	for _, l := range list {
+		for i := range 2 {
+			text := l.Field(i).Str()
+			key = append(binary.AppendUvarint(key, uint64(len(text))), text...)
+		}
+	}
+	if known, ok := s.sets[string(key)]; ok {
+		return known
 	}
 	all := make([]attribute.KeyValue, 0, len(s.common)+len(list))
 	for _, l := range list {
 		all = append(all, attribute.String(cut(l.Field(0).Str()), cut(l.Field(1).Str())))
 	}
-	return metric.WithAttributes(append(all, s.common...)...)
+	set := metric.WithAttributeSet(attribute.NewSet(append(all, s.common...)...))
+	if len(s.sets) < maxLabelSets {
+		s.sets[string(key)] = set
+	}
+	return set
 }
