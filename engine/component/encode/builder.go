@@ -6,8 +6,8 @@ package encode
 // counted by a scope. Every method that adds a definition returns its index.
 type builder struct {
 	sections
-	funcs, instances, components                                    uint32
-	coreModules, coreInstances, coreFuncs, coreTables, coreMemories uint32
+	funcs, instances, components                        uint32
+	coreModules, coreInstances, coreFuncs, coreMemories uint32
 }
 
 // The sections of a component.

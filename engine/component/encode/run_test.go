@@ -24,6 +24,34 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/wasi"
 )
 
+// compile compiles a component for the time of the test.
+func compile(t *testing.T, data []byte) (*component.Component, error) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	engine, err := wazero.New(ctx, wazero.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	rt, err := component.New(component.Config{Engine: engine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rt.Compile(ctx, t.Name(), data)
+	if err == nil {
+		t.Cleanup(func() {
+			if err := c.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return c, err
+}
+
 // instantiate encodes a module and runs it.
 func instantiate(t *testing.T, module []byte, w *types.Component, config component.InstanceConfig) *component.Instance {
 	t.Helper()
@@ -31,25 +59,17 @@ func instantiate(t *testing.T, module []byte, w *types.Component, config compone
 	if err != nil {
 		t.Fatal(err)
 	}
+	c, err := compile(t, data)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx := context.WithoutCancel(t.Context())
-	engine, err := wazero.New(ctx, wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := component.New(component.Config{Engine: engine})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := rt.Compile(ctx, t.Name(), data)
-	if err != nil {
-		t.Fatal(err)
-	}
 	i, err := c.Instantiate(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(i.Close(ctx), c.Close(ctx), engine.Close(ctx)); err != nil {
+		if err := i.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
