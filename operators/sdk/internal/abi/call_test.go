@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/wasm-graph/graphd/operators/sdk"
@@ -352,6 +353,24 @@ func TestImports(t *testing.T) {
 			t.Errorf("state store error %d: %v", tt.kind, err)
 		}
 	}
+	texts, labels := m.borrowLabels([]sdk.Label{{Key: "k", Value: "v\xff"}})
+	if len(texts) != 2 || len(labels) != 1 || m.text(labels[0].key) != "k" || m.text(labels[0].value) != "v\ufffd" {
+		t.Errorf("labels: %v, %v", texts, labels)
+	}
+	token := &sdk.Timestamp{Secs: 1, Nanos: 2, Counter: 3, Node: sdk.Text("n")}
+	_, a := m.setArguments([]byte("key"), []byte("value"), sdk.SetOptions{
+		Condition: sdk.IfAbsent, Expires: 1500 * time.Millisecond, Fencing: token, Timeout: time.Minute,
+	})
+	if m.text(a.key) != "key" || m.text(a.value) != "value" || a.condition != onlyIfDoesNotExist ||
+		a.expires != (optionalDuration{some: 1, duration: duration{seconds: 1, nanos: 500_000_000}}) ||
+		a.timeout != (optionalDuration{some: 1, duration: duration{seconds: 60}}) ||
+		a.fencing.some != 1 || a.fencing.secs != 1 || a.fencing.nanos != 2 || a.fencing.counter != 3 || m.text(a.fencing.node) != "n" {
+		t.Errorf("set arguments: %+v", a)
+	}
+	if _, a = m.setArguments(nil, nil, sdk.SetOptions{}); a.condition != unconditional || a.fencing.some+a.timeout.some+a.expires.some != 0 {
+		t.Errorf("set arguments by default: %+v", a)
+	}
+
 	for c, want := range map[sdk.Condition]uint8{
 		sdk.Always: unconditional, sdk.IfAbsent: onlyIfDoesNotExist, sdk.IfAbsentOrEqual: onlyIfEqualOrDoesNotExist,
 	} {

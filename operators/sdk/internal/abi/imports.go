@@ -3,10 +3,63 @@
 package abi
 
 import (
+	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/wasm-graph/graphd/operators/sdk"
 )
+
+// What an import is given has to stay alive only while it runs, and is lowered without
+// being kept: the functions called borrow return, beside the lowered value, what the
+// caller keeps alive.
+
+// borrowText is borrow for text, which the host refuses where it is not UTF-8.
+func (m *Memory) borrowText(s string) ([]byte, list) {
+	b := []byte(strings.ToValidUTF8(s, "\uFFFD"))
+	return b, m.borrow(b)
+}
+
+func (m *Memory) borrowLabels(labels []sdk.Label) (texts [][]byte, lowered []label) {
+	for _, l := range labels {
+		k, kl := m.borrowText(l.Key)
+		v, vl := m.borrowText(l.Value)
+		texts = append(texts, k, v)
+		lowered = append(lowered, label{kl, vl})
+	}
+	return texts, lowered
+}
+
+func (m *Memory) borrowClock(t *sdk.Timestamp) (node []byte, v optionalClock) {
+	if t == nil {
+		return nil, optionalClock{}
+	}
+	node, l := m.borrowText(t.Node.String())
+	return node, optionalClock{some: 1, clock: clock{secs: t.Secs, nanos: t.Nanos, counter: t.Counter, node: l}}
+}
+
+func lowerDuration(d time.Duration) optionalDuration {
+	if d <= 0 {
+		return optionalDuration{}
+	}
+	return optionalDuration{some: 1, duration: duration{
+		seconds: uint64(d / time.Second),
+		nanos:   uint32(d % time.Second),
+	}}
+}
+
+// setArguments lowers the arguments of state-store.set.
+func (m *Memory) setArguments(key, value []byte, o sdk.SetOptions) (node []byte, a setArguments) {
+	node, fencing := m.borrowClock(o.Fencing)
+	return node, setArguments{
+		key:       m.borrow(key),
+		value:     m.borrow(value),
+		timeout:   lowerDuration(o.Timeout),
+		fencing:   fencing,
+		condition: lowerCondition(o.Condition),
+		expires:   lowerDuration(o.Expires),
+	}
+}
 
 // metricsError lifts what a function of metrics returned.
 func (m *Memory) metricsError(r *metricsResult) error {

@@ -5,8 +5,6 @@ package abi
 import (
 	"math"
 	"runtime"
-	"strings"
-	"time"
 	"unsafe"
 
 	"github.com/wasm-graph/graphd/operators/sdk"
@@ -68,24 +66,10 @@ func (Host) Read(handle uint32) []byte {
 // Drop implements Buffers.
 func (Host) Drop(handle uint32) { bufferDrop(handle) }
 
-// borrow returns where the host finds b during an import. The caller keeps it alive.
-func borrow(b []byte) list {
-	if len(b) == 0 {
-		return list{address: 1}
-	}
-	return list{Component.address(unsafe.Pointer(unsafe.SliceData(b))), uint32(len(b))}
-}
-
-// borrowText is borrow for text, which the host refuses where it is not UTF-8.
-func borrowText(s string) ([]byte, list) {
-	b := []byte(strings.ToValidUTF8(s, "\uFFFD"))
-	return b, borrow(b)
-}
-
 // Log implements sdk.Imports.
 func (Host) Log(level sdk.Level, context, message string) {
-	c, cl := borrowText(context)
-	m, ml := borrowText(message)
+	c, cl := Component.borrowText(context)
+	m, ml := Component.borrowText(message)
 	logEntry(uint32(min(level, sdk.LevelCritical)), cl.address, cl.length, ml.address, ml.length)
 	runtime.KeepAlive(c)
 	runtime.KeepAlive(m)
@@ -113,19 +97,14 @@ func (Host) RecordUint(name string, value uint64, labels []sdk.Label) error {
 }
 
 func measure(f func(name, nameLength, valueTag uint32, value uint64, hasLabels, labels, numLabels uint32, result unsafe.Pointer), name string, tag uint32, value uint64, labels []sdk.Label) error {
-	n, nl := borrowText(name)
-	lowered := make([]label, len(labels))
-	texts := make([][]byte, 2*len(labels))
-	for i, l := range labels {
-		texts[2*i], lowered[i].key = borrowText(l.Key)
-		texts[2*i+1], lowered[i].value = borrowText(l.Value)
-	}
-	var some, address uint32
-	if len(labels) > 0 {
-		some, address = 1, Component.address(unsafe.Pointer(unsafe.SliceData(lowered)))
+	n, nl := Component.borrowText(name)
+	var some uint32
+	texts, lowered := Component.borrowLabels(labels)
+	if len(lowered) > 0 {
+		some = 1
 	}
 	var r metricsResult
-	f(nl.address, nl.length, tag, value, some, address, uint32(len(labels)), unsafe.Pointer(&r))
+	f(nl.address, nl.length, tag, value, some, Component.lend(unsafe.Pointer(unsafe.SliceData(lowered))), uint32(len(lowered)), unsafe.Pointer(&r))
 	runtime.KeepAlive(n)
 	runtime.KeepAlive(lowered)
 	runtime.KeepAlive(texts)
@@ -134,7 +113,7 @@ func measure(f func(name, nameLength, valueTag uint32, value uint64, hasLabels, 
 
 // StoreGet implements sdk.Imports.
 func (Host) StoreGet(key []byte, o sdk.GetOptions) (sdk.Entry, error) {
-	k, timeout := borrow(key), lowerDuration(o.Timeout)
+	k, timeout := Component.borrow(key), lowerDuration(o.Timeout)
 	var r getResult
 	storeGet(k.address, k.length, uint32(timeout.some), timeout.seconds, timeout.nanos, unsafe.Pointer(&r))
 	runtime.KeepAlive(key)
@@ -143,15 +122,7 @@ func (Host) StoreGet(key []byte, o sdk.GetOptions) (sdk.Entry, error) {
 
 // StoreSet implements sdk.Imports.
 func (Host) StoreSet(key, value []byte, o sdk.SetOptions) (sdk.SetResult, error) {
-	node, fencing := borrowClock(o.Fencing)
-	arguments := setArguments{
-		key:       borrow(key),
-		value:     borrow(value),
-		timeout:   lowerDuration(o.Timeout),
-		fencing:   fencing,
-		condition: lowerCondition(o.Condition),
-		expires:   lowerDuration(o.Expires),
-	}
+	node, arguments := Component.setArguments(key, value, o)
 	var r setResult
 	storeSet(unsafe.Pointer(&arguments), unsafe.Pointer(&r))
 	runtime.KeepAlive(key)
@@ -162,8 +133,8 @@ func (Host) StoreSet(key, value []byte, o sdk.SetOptions) (sdk.SetResult, error)
 
 // StoreDelete implements sdk.Imports.
 func (Host) StoreDelete(key []byte, o sdk.DeleteOptions) (sdk.DeleteResult, error) {
-	node, f := borrowClock(o.Fencing)
-	k, timeout := borrow(key), lowerDuration(o.Timeout)
+	node, f := Component.borrowClock(o.Fencing)
+	k, timeout := Component.borrow(key), lowerDuration(o.Timeout)
 	var r deleteResult
 	storeDel(k.address, k.length,
 		uint32(f.some), f.secs, f.nanos, f.counter, f.node.address, f.node.length,
@@ -175,8 +146,8 @@ func (Host) StoreDelete(key []byte, o sdk.DeleteOptions) (sdk.DeleteResult, erro
 
 // StoreDeleteValue implements sdk.Imports.
 func (Host) StoreDeleteValue(key, value []byte, o sdk.DeleteOptions) (sdk.DeleteResult, error) {
-	node, f := borrowClock(o.Fencing)
-	k, v, timeout := borrow(key), borrow(value), lowerDuration(o.Timeout)
+	node, f := Component.borrowClock(o.Fencing)
+	k, v, timeout := Component.borrow(key), Component.borrow(value), lowerDuration(o.Timeout)
 	var r deleteResult
 	storeVdel(k.address, k.length, v.address, v.length,
 		uint32(f.some), f.secs, f.nanos, f.counter, f.node.address, f.node.length,
@@ -185,22 +156,4 @@ func (Host) StoreDeleteValue(key, value []byte, o sdk.DeleteOptions) (sdk.Delete
 	runtime.KeepAlive(value)
 	runtime.KeepAlive(node)
 	return Component.deleteResult(&r)
-}
-
-func lowerDuration(d time.Duration) optionalDuration {
-	if d <= 0 {
-		return optionalDuration{}
-	}
-	return optionalDuration{some: 1, duration: duration{
-		seconds: uint64(d / time.Second),
-		nanos:   uint32(d % time.Second),
-	}}
-}
-
-func borrowClock(t *sdk.Timestamp) (node []byte, v optionalClock) {
-	if t == nil {
-		return nil, optionalClock{}
-	}
-	node, l := borrowText(t.Node.String())
-	return node, optionalClock{some: 1, clock: clock{secs: t.Secs, nanos: t.Nanos, counter: t.Counter, node: l}}
 }

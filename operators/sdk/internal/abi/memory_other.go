@@ -37,3 +37,6 @@ func (m *Memory) lower(b []byte) list {
 	copy(m.bytes(l), b)
 	return l
 }
+
+// borrow is lower: a copy needs no keeping alive.
+func (m *Memory) borrow(b []byte) list { return m.lower(b) }

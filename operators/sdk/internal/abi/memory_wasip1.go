@@ -5,7 +5,9 @@ package abi
 import "unsafe"
 
 // space is the component's own memory: all of Go's objects are in it.
-type space struct{}
+type space struct {
+	lent unsafe.Pointer // see lend
+}
 
 func (space) words(n int) []uint64 { return make([]uint64, n) }
 
@@ -22,4 +24,19 @@ func (m *Memory) lower(b []byte) list {
 		return list{address: 1}
 	}
 	return list{m.keep(unsafe.Pointer(unsafe.SliceData(b))), uint32(len(b))}
+}
+
+// borrow returns where the host finds b during an import. The caller keeps it alive.
+func (m *Memory) borrow(b []byte) list {
+	if len(b) == 0 {
+		return list{address: 1}
+	}
+	return list{m.lend(unsafe.Pointer(unsafe.SliceData(b))), uint32(len(b))}
+}
+
+// lend returns the address of p during an import. That p is stored makes the compiler
+// place what it points to on the heap: a goroutine's stack may move.
+func (m *Memory) lend(p unsafe.Pointer) uint32 {
+	m.lent = p
+	return m.address(p)
 }
