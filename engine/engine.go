@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine runs graphs: it puts a plan, the operators that implement its
+// operations, and the endpoints at its ends together, and moves messages from
+// sources to sinks until it is told to stop.
+//
+// The parts are made elsewhere and handed in: the plan by engine/plan, operators by
+// engine/processor or in Go, endpoints by the drivers under engine/endpoint. A
+// Graph owns the running of them and nothing else; it is never reconfigured, but
+// replaced. How messages move is the business of engine/schedule.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/operator"
+	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/schedule"
+)
+
+// DefaultGrace is how long a graph that is stopped may take to finish what it has
+// taken.
+const DefaultGrace = 10 * time.Second
+
+// VirtualNode is the node id of stamps made in virtual time.
+const VirtualNode = "graphd-run"
+
+// ErrGrace says that a graph that was stopped could not finish in time. What is
+// left unsettled comes again from its source, where that can.
+var ErrGrace = errors.New("grace period is over")
+
+// Config is what a graph is put together from. Fields without a default are
+// needed.
+type Config struct {
+	Plan    *plan.Plan
+	Options plan.Options
+	Openers []operator.Opener // by place in Plan.Nodes; nil for operations without a module
+	Sources []endpoint.Source // by place in Plan.Sources
+	Sinks   []endpoint.Sink   // by place in Plan.Sinks; one may stand in several places
+	// DeadLetter takes dropped messages; default: they are only counted and logged.
+	DeadLetter endpoint.Sink
+	// HLC is the node's clock: it merges the stamps of messages, and gives its node id
+	// to what is stamped here. Not used in virtual time.
+	HLC     *hlc.Clock
+	Clock   schedule.Clock        // default schedule.SystemClock
+	Virtual *schedule.VirtualTime // makes the run one in virtual time; default: real time
+	// Settled is told how long each message was in the graph when it is settled; it
+	// must not block. Default: nobody is interested.
+	Settled func(time.Duration)
+	Logger  *slog.Logger  // default: discard
+	Inbox   int           // messages waiting for the worker; default schedule.DefaultInbox
+	Grace   time.Duration // default DefaultGrace
+}
+
+// Graph is a graph that runs, or may. Its methods are safe for concurrent use; Run
+// is called once.
+type Graph struct {
+	config  Config
+	worker  *schedule.Worker
+	sinks   []endpoint.Sink // each once, dead letters included
+	running atomic.Bool
+	failure atomic.Pointer[string] // why Run returned
+}
+
+// New puts a graph together. Nothing is opened or started.
+func New(c Config) (*Graph, error) {
+	if len(c.Sources) != len(c.Plan.Sources) {
+		return nil, fmt.Errorf("engine: graph %q has %d sources, %d given", c.Plan.Graph, len(c.Plan.Sources), len(c.Sources))
+	}
+	if c.Virtual == nil && c.HLC == nil {
+		return nil, fmt.Errorf("engine: graph %q is to run in real time without a clock", c.Plan.Graph)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Grace <= 0 {
+		c.Grace = DefaultGrace
+	}
+	g := &Graph{config: c}
+	worker := schedule.Config{
+		Plan: c.Plan, Options: c.Options, Openers: c.Openers, Sinks: c.Sinks, DeadLetter: c.DeadLetter,
+		Clock: c.Clock, Virtual: c.Virtual, Node: VirtualNode,
+		Connected: func(source int) bool { return c.Sources[source].Connected() },
+		Settled:   c.Settled, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
+	}
+	if c.Virtual == nil {
+		worker.Node, worker.Observe = c.HLC.Node(), g.observe
+	}
+	var err error
+	if g.worker, err = schedule.New(worker); err != nil {
+		return nil, fmt.Errorf("engine: graph %q: %w", c.Plan.Graph, err)
+	}
+	seen := map[endpoint.Sink]bool{nil: true}
+	for _, s := range append(append([]endpoint.Sink(nil), c.Sinks...), c.DeadLetter) {
+		if !seen[s] {
+			seen[s] = true
+			g.sinks = append(g.sinks, s)
+		}
+	}
+	return g, nil
+}
+
+// observe merges a stamp into the node's clock. What is too far ahead is not
+// merged; the worker counts it.
+func (g *Graph) observe(t hlc.Timestamp) {
+	if _, err := g.config.HLC.Observe(t); err != nil {
+		g.config.Logger.Debug("stamp not merged into the clock", "error", err)
+	}
+}
+
+// Run opens the operators, connects the endpoints and moves messages until ctx
+// ends, or all sources have come to their end. Then it takes nothing more, finishes
+// what it has taken, waits for the sinks' confirmations, settles, and returns nil;
+// or an error that wraps ErrGrace, if that takes longer than the grace period. Any
+// other error says why the graph could not start, or not go on.
+func (g *Graph) Run(ctx context.Context) error {
+	err := g.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("engine: run graph %q: %w", g.config.Plan.Graph, err)
+		text := err.Error()
+		g.failure.Store(&text)
+	}
+	return err
+}
+
+func (g *Graph) run(ctx context.Context) (err error) {
+	if err := g.worker.Open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.worker.Close()) }()
+	g.running.Store(true)
+	defer g.running.Store(false)
+
+	outlet := g.startSinks(ctx)
+	if g.config.Virtual != nil {
+		err = g.runVirtual(ctx)
+	} else {
+		err = g.runReal(ctx, outlet.failed)
+	}
+	return errors.Join(err, outlet.stop())
+}
+
+// outlet is the running sinks.
+type outlet struct {
+	cancel context.CancelFunc
+	failed chan error // has room for all errors; the first is what stops a graph
+	ended  sync.WaitGroup
+	mu     sync.Mutex
+	errs   []error
+}
+
+func (g *Graph) startSinks(ctx context.Context) *outlet {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o := &outlet{cancel: cancel, failed: make(chan error, len(g.sinks))}
+	for _, s := range g.sinks {
+		o.ended.Go(func() {
+			err := s.Run(running)
+			if err == nil && running.Err() == nil {
+				err = errors.New("sink ended by itself")
+			}
+			if err != nil {
+				o.failed <- err
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				o.errs = append(o.errs, err)
+			}
+		})
+	}
+	return o
+}
+
+// stop lets the sinks finish and returns what they failed with.
+func (o *outlet) stop() error {
+	o.cancel()
+	o.ended.Wait()
+	return errors.Join(o.errs...)
+}
+
+// runReal runs sources and worker side by side.
+func (g *Graph) runReal(ctx context.Context, sinkFailed <-chan error) error {
+	receiving, stopReceiving := context.WithCancel(ctx)
+	defer stopReceiving()
+	working, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+
+	flush := make(chan struct{})
+	failed := make(chan error, len(g.config.Sources))
+	var sources sync.WaitGroup
+	for i, s := range g.config.Sources {
+		sources.Go(func() {
+			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Take(i, d) }, flush)
+			switch {
+			case err != nil:
+				failed <- err
+			case receiving.Err() == nil:
+				g.worker.End(i)
+			}
+		})
+	}
+	worked := make(chan error, 1)
+	go func() { worked <- g.worker.Run(working) }()
+
+	// What happens first decides; afterwards everybody finishes.
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case <-sinkFailed: // reported by its outlet; what is under way can't be delivered
+		abort()
+	case err = <-worked:
+		worked <- nil
+	}
+	stopReceiving()
+	g.worker.Stop()
+	over := time.AfterFunc(g.config.Grace, abort)
+	workErr := <-worked
+	if !over.Stop() && errors.Is(workErr, context.Canceled) {
+		workErr = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Stats().Unsettled, g.config.Grace)
+	} else if errors.Is(workErr, context.Canceled) {
+		workErr = nil // aborted for a reason that is reported already
+	}
+	close(flush)
+	sources.Wait()
+	return errors.Join(err, workErr)
+}
+
+// runVirtual runs everything in this goroutine, source after source.
+func (g *Graph) runVirtual(ctx context.Context) error {
+	flush := make(chan struct{})
+	close(flush) // nothing is left to settle when a source returns
+	for i, s := range g.config.Sources {
+		receiving, stop := context.WithCancel(ctx)
+		var failure error
+		err := s.Run(receiving, func(d endpoint.Delivery) {
+			if failure != nil || !g.worker.Take(i, d) {
+				return
+			}
+			if failure = g.worker.Step(ctx); failure != nil {
+				stop()
+			}
+		}, flush)
+		stop()
+		if err := errors.Join(failure, err, ctx.Err()); err != nil {
+			return err
+		}
+		g.worker.End(i)
+	}
+	return g.worker.Run(ctx)
+}
+
+// Stats returns the graph's counts.
+func (g *Graph) Stats() schedule.Stats { return g.worker.Stats() }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+	"strings"
+)
+
+// State is how well a graph is, in the words of a resource's status.
+type State string
+
+// The states.
+const (
+	Available   State = "Available"
+	Degraded    State = "Degraded"    // works, but somebody should look
+	Unavailable State = "Unavailable" // has ended with an error
+	Unknown     State = "Unknown"     // does not run
+)
+
+// Health is a graph's state and why.
+type Health struct {
+	State   State
+	Reason  string // reason code as published for data flow graphs; empty when Available
+	Message string
+}
+
+// Health returns how the graph is at the moment.
+func (g *Graph) Health() Health {
+	if failure := g.failure.Load(); failure != nil {
+		return Health{Unavailable, "DataflowGraphProcessingFailed", *failure}
+	}
+	if !g.running.Load() {
+		return Health{Unknown, "", "the graph does not run"}
+	}
+	if unwell := g.worker.Unwell(); len(unwell) > 0 {
+		return Health{Degraded, "DataflowGraphModuleRuntimeFault", "faulting again and again: " + strings.Join(unwell, ", ")}
+	}
+	for i, s := range g.config.Sources {
+		if !s.Connected() {
+			return Health{Degraded, "DataflowGraphSourceChannelClosed", fmt.Sprintf("source %q is not connected", g.operation(g.config.Plan.Sources[i]))}
+		}
+	}
+	for i, s := range g.config.Sinks {
+		if !s.Connected() {
+			return Health{Degraded, "DataflowGraphSinkChannelClosed", fmt.Sprintf("sink %q is not connected", g.operation(g.config.Plan.Sinks[i]))}
+		}
+	}
+	if g.config.DeadLetter != nil && !g.config.DeadLetter.Connected() {
+		return Health{Degraded, "DataflowGraphSinkChannelClosed", "the sink for dead letters is not connected"}
+	}
+	if g.worker.Drifting() {
+		return Health{Degraded, "DataflowGraphProcessingFailed", "messages are stamped more than a minute in the future"}
+	}
+	return Health{State: Available}
+}
+
+func (g *Graph) operation(node int) string { return g.config.Plan.Nodes[node].Operation }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schedule
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/progress"
+)
+
+// Clock is where a worker gets the time from.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns nil after d, or ctx's error when ctx ends before.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// SystemClock is the machine's clock.
+type SystemClock struct{}
+
+// Now implements Clock.
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep implements Clock.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// VirtualTime is a clock that follows the input instead of the machine's clock: a
+// message with a stamp moves it there, if that is later, one without moves it on by
+// a millisecond. It is safe for concurrent use.
+type VirtualTime struct {
+	mu     sync.Mutex
+	millis int64
+	latest int64 // of all messages
+}
+
+// virtualStart is where virtual time starts where nothing says otherwise.
+func virtualStart() time.Time { return time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC) }
+
+// NewVirtualTime returns a clock that stands at start, which is the time of the
+// first message; where that has none, start is the zero Time, and the clock stands
+// just before the first millisecond of 2020.
+func NewVirtualTime(start time.Time) *VirtualTime {
+	if start.IsZero() {
+		start = virtualStart()
+	}
+	return &VirtualTime{millis: start.UnixMilli(), latest: math.MinInt64}
+}
+
+// Now implements Clock.
+func (v *VirtualTime) Now() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return time.UnixMilli(v.millis).UTC()
+}
+
+// Sleep implements Clock; it returns at once.
+func (v *VirtualTime) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+
+// follow moves the clock with a message that has this stamp, or none, and returns
+// the message's time.
+func (v *VirtualTime) follow(millis int64, stamped bool) int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !stamped {
+		v.millis++
+		millis = v.millis
+	}
+	v.millis = max(v.millis, millis)
+	v.latest = max(v.latest, millis)
+	return millis
+}
+
+// frontier is the lateness behind the latest message.
+func (v *VirtualTime) frontier(lateness int64) progress.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest < math.MinInt64+lateness {
+		return progress.Beginning
+	}
+	return progress.Time(v.latest - lateness)
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package schedule runs a plan: one worker, one goroutine, message after message.
+//
+// Sources hand their deliveries to Take, from their own goroutines: it stamps the
+// message, opens its epoch and puts it into the worker's inbox, the only queue
+// there is. The worker takes a message out and runs it to completion: node after
+// node of the plan by plain calls, up to the sinks that take it or the window that
+// holds it. Nothing on that way is looked up, started or locked. Sinks confirm from
+// any goroutine; when everything that came of a message is confirmed, and of all
+// before it, its source is told to settle it.
+//
+// What is held for later, by a delay or an accumulate, is worked on when the
+// graph's frontier passes its time: time after time, and for each time node after
+// node in the plan's order, so that a window's result is there before the window
+// after it closes. Windows are kept in memory; their messages stay unsettled until
+// what came of them is safe.
+//
+// In virtual time the caller steps the worker itself; clock and frontier follow the
+// input, so that equal input gives equal output.
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/operator"
+	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/progress"
+)
+
+// DefaultInbox is how many messages wait for the worker at most.
+const DefaultInbox = 1024
+
+// tick is how often a worker in real time looks whether the frontier has moved.
+const tick = 50 * time.Millisecond
+
+// Config is what a worker is made of. Fields without a default are needed.
+type Config struct {
+	Plan    *plan.Plan
+	Options plan.Options
+	Openers []operator.Opener // by node; nil where the node has no module
+	Sinks   []endpoint.Sink   // by place in Plan.Sinks
+	// DeadLetter takes the messages that are dropped; nil drops them with no more
+	// than a count and a line in the log.
+	DeadLetter endpoint.Sink
+	Clock      Clock        // default SystemClock
+	Virtual    *VirtualTime // instead of Clock: time follows the input
+	Node       string       // node id of the stamps that the worker makes
+	// Observe is told every stamp that a message brought along, to merge it into the
+	// node's own clock; nil: nobody is interested. Called from any goroutine.
+	Observe func(hlc.Timestamp)
+	// Connected reports whether the source at that place in Plan.Sources is connected.
+	// Needed for timed plans in real time.
+	Connected func(source int) bool
+	// Settled is told how long a message was in the graph, when it is settled; nil:
+	// nobody is interested. It must not block.
+	Settled func(time.Duration)
+	Logger  *slog.Logger // default: discard
+	Inbox   int          // default DefaultInbox
+}
+
+// Worker runs one plan. Take, Stop, End, Stats and Health may be called from any
+// goroutine; Open, Run, Step and Close are for the one that owns the worker.
+type Worker struct {
+	plan       *plan.Plan
+	options    plan.Options
+	deadLetter endpoint.Sink
+	clock      Clock
+	virtual    *VirtualTime
+	node       string
+	observe    func(hlc.Timestamp)
+	connected  func(int) bool
+	settled    func(time.Duration)
+	log        *slog.Logger
+	capacity   int
+	maxDelay   int64 // milliseconds
+	dropLate   bool
+	dropDrift  bool
+
+	// Only the worker's goroutine touches these.
+	nodes   []node
+	timed   []int // indexes of the delays and accumulates
+	current current
+	batch   []arrival // being worked on
+	sequel  []arrival // the part of batch not worked on yet
+	seq     uint64    // of held messages
+	failure error     // why the worker can't go on
+
+	counters counters
+
+	mu       sync.Mutex // guards everything below
+	space    sync.Cond  // the inbox has become shorter, or the worker stops
+	sources  []source
+	inbox    []arrival
+	stopped  bool // takes no more
+	ended    bool // and what is held is to be fired
+	ending   int  // sources that have ended
+	idle     bool // the worker sleeps until woken
+	frontier progress.Time
+	local    hlc.Timestamp // the last stamp made here
+	inFlight int           // tickets out
+	free     *ticket
+	returned *ticket // undeliverable, waiting to be sent to the dead letters
+	failures logQuota
+
+	wake chan struct{} // has room for one signal
+}
+
+// source is the worker's side of a source.
+type source struct {
+	ledger   progress.Ledger[receipt]
+	frontier *progress.Frontier
+	waiting  bool // Take waits for space
+}
+
+// receipt is what there is to do when a message is done.
+type receipt struct {
+	settle   func() // nil: nothing
+	received time.Time
+}
+
+// arrival is a message in the inbox.
+type arrival struct {
+	message *message.Message
+	source  int
+	epoch   progress.Epoch
+	drop    reason // not empty: it is dropped for that reason
+}
+
+// claim is a hold on what is not safe yet: a message of a source, or all those that
+// went into a window.
+type claim struct {
+	source int
+	epoch  progress.Epoch
+	window *window // not nil: the others don't count
+}
+
+// window is what a fired accumulate stands for.
+type window struct {
+	holds  int
+	claims []claim
+}
+
+// current is what the worker is working on.
+type current struct {
+	origin *message.Message // as it came from the source, or from the window
+	at     hlc.Timestamp    // logical time
+	claim  claim
+}
+
+// New returns a worker that has opened nothing yet.
+func New(c Config) (*Worker, error) {
+	if len(c.Openers) != len(c.Plan.Nodes) {
+		return nil, fmt.Errorf("schedule: plan has %d nodes, %d openers given", len(c.Plan.Nodes), len(c.Openers))
+	}
+	if len(c.Sinks) != len(c.Plan.Sinks) {
+		return nil, fmt.Errorf("schedule: plan has %d sinks, %d given", len(c.Plan.Sinks), len(c.Sinks))
+	}
+	w := &Worker{
+		plan: c.Plan, options: c.Options, deadLetter: c.DeadLetter, clock: c.Clock, virtual: c.Virtual,
+		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, log: c.Logger, capacity: c.Inbox,
+		maxDelay: plan.DefaultMaxDelay.Milliseconds(), dropLate: c.Options.LatePolicy == plan.DropLate,
+		dropDrift: c.Options.DriftPolicy == plan.DropDrift,
+		frontier:  progress.Beginning, wake: make(chan struct{}, 1),
+	}
+	w.space.L = &w.mu
+	switch {
+	case w.virtual != nil:
+		w.clock = w.virtual
+	case w.clock == nil:
+		w.clock = SystemClock{}
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.capacity <= 0 {
+		w.capacity = DefaultInbox
+	}
+	if c.Options.MaxDelay > 0 {
+		w.maxDelay = c.Options.MaxDelay.Milliseconds()
+	}
+	w.nodes = make([]node, len(c.Plan.Nodes))
+	for i, p := range c.Plan.Nodes {
+		n := &w.nodes[i]
+		n.name, n.kind, n.outputs, n.opener = p.Operation, p.Kind, p.Outputs, c.Openers[i]
+		switch {
+		case p.Module != "" && n.opener == nil:
+			return nil, fmt.Errorf("schedule: no opener for operation %q", p.Operation)
+		case p.Kind == operator.Delay || p.Kind == operator.Accumulate:
+			n.held = &calendar{}
+			w.timed = append(w.timed, i)
+		}
+	}
+	for i, index := range c.Plan.Sinks {
+		w.nodes[index].sink = c.Sinks[i]
+	}
+	for range c.Plan.Sources {
+		w.sources = append(w.sources, source{
+			frontier: progress.NewFrontier(w.lateness(), c.Options.MaxStall.Milliseconds(), progress.Beginning),
+		})
+	}
+	return w, nil
+}
+
+func (w *Worker) lateness() int64 {
+	if w.options.Lateness != nil {
+		return w.options.Lateness.Milliseconds()
+	}
+	return plan.DefaultLateness.Milliseconds()
+}
+
+// Open opens an instance of every operation. On an error those opened before are
+// closed.
+func (w *Worker) Open(ctx context.Context) error {
+	for i := range w.nodes {
+		n := &w.nodes[i]
+		if n.opener == nil {
+			continue
+		}
+		instance, err := n.open(ctx)
+		if err != nil {
+			return errors.Join(fmt.Errorf("schedule: open operation %q: %w", n.name, err), w.Close())
+		}
+		n.instance = instance
+	}
+	return nil
+}
+
+// Close closes all instances. The worker must not be running.
+func (w *Worker) Close() error {
+	var errs []error
+	for i := range w.nodes {
+		n := &w.nodes[i]
+		if n.instance == nil {
+			continue
+		}
+		if err := n.instance.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("schedule: close operation %q: %w", n.name, err))
+		}
+		n.instance = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Take hands over a delivery of the source at that place in Plan.Sources. It
+// blocks while the inbox is full. It reports false, and leaves the delivery
+// unsettled, once the worker is stopped. One goroutine at a time calls it for one
+// source.
+func (w *Worker) Take(from int, d endpoint.Delivery) bool {
+	now := w.clock.Now()
+	stamp, stamped := w.carried(d.Message)
+	if stamped && w.observe != nil {
+		w.observe(stamp)
+	}
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &w.sources[from]
+	for len(w.inbox) >= w.capacity && !w.stopped {
+		s.waiting = true
+		w.space.Wait()
+	}
+	s.waiting = false
+	if w.stopped {
+		return false
+	}
+	w.counters.received.Add(1)
+	a := arrival{message: d.Message, source: from}
+	a.drop = w.stamp(d.Message, now, stamp, stamped)
+	if len(w.timed) > 0 {
+		s.frontier.Received(progress.Time(now.UnixMilli()), progress.Time(d.Message.Time.Millis))
+		if late := w.admit(d.Message); a.drop == "" {
+			a.drop = late
+		}
+	}
+	a.epoch = s.ledger.Open(receipt{settle: d.Settle, received: now})
+	w.inbox = append(w.inbox, a)
+	w.rouse()
+	return true
+}
+
+// Stop makes the worker finish what it has taken, and no more than that: what is
+// held for later stays unsettled.
+func (w *Worker) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.space.Broadcast()
+	w.rouse()
+}
+
+// End says that the source at that place has come to its end. When all have, the
+// worker stops, once everything that is held has come out.
+func (w *Worker) End(from int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sources[from].frontier.Close()
+	w.ending++
+	if w.ending == len(w.sources) {
+		w.stopped, w.ended = true, true
+		w.rouse()
+	}
+}
+
+// rouse wakes the worker if it sleeps; w.mu is held.
+func (w *Worker) rouse() {
+	if !w.idle {
+		return
+	}
+	w.idle = false
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is about to wake up anyhow
+	}
+}
+
+// Run works until the worker is stopped or ended, everything taken is worked on,
+// and every sink has confirmed. When ctx ends before, it returns ctx's error at
+// once, and what isn't settled by then never will be. Any other error says that a
+// sink broke its contract or an operation can't be had any more.
+func (w *Worker) Run(ctx context.Context) error {
+	var ticks <-chan time.Time
+	if len(w.timed) > 0 && w.virtual == nil {
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
+	for {
+		work, done := w.fetch()
+		w.work(ctx, ticks)
+		switch {
+		case w.failure != nil:
+			return w.failure
+		case done:
+			return nil
+		case work:
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-ticks:
+			w.advance(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Step works on everything taken, in virtual time, and returns when it is done or
+// has failed. It waits for no confirmation.
+func (w *Worker) Step(ctx context.Context) error {
+	w.fetch()
+	w.work(ctx, nil)
+	return w.failure
+}
+
+// fetch takes over the inbox. work is false if there is nothing to do for now, and
+// the worker may sleep; done is true if there will never be anything again.
+func (w *Worker) fetch() (work, done bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	full := len(w.inbox) >= w.capacity
+	clear(w.batch)
+	w.batch, w.inbox = w.inbox, w.batch[:0]
+	w.sequel = w.batch
+	if full {
+		w.space.Broadcast()
+	}
+	if len(w.batch) > 0 || w.returned != nil {
+		return true, false
+	}
+	if w.stopped && w.inFlight == 0 && (!w.ended || !w.holding()) {
+		return false, true
+	}
+	if w.ended && w.holding() {
+		return true, false
+	}
+	w.idle = true
+	return false, false
+}
+
+// work works on the batch, on what sinks have returned and, when all sources have
+// ended, on what is held.
+func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
+	w.bury(ctx)
+	for i := range w.batch {
+		w.sequel = w.batch[i+1:]
+		w.arrive(ctx, &w.batch[i])
+		if w.failure != nil {
+			return
+		}
+		if ticks != nil {
+			select {
+			case <-ticks:
+				w.advance(ctx)
+			default:
+			}
+		}
+	}
+	w.mu.Lock()
+	ended := w.ended && len(w.inbox) == 0
+	w.mu.Unlock()
+	if ended && w.failure == nil {
+		w.moveTo(ctx, progress.End)
+	}
+}
+
+// arrive runs one message to completion.
+func (w *Worker) arrive(ctx context.Context, a *arrival) {
+	w.current = current{origin: a.message, at: a.message.Time, claim: claim{source: a.source, epoch: a.epoch}}
+	n := &w.nodes[w.plan.Sources[a.source]]
+	n.in.Add(1)
+	if a.drop != "" {
+		w.discard(ctx, n, a.drop, a.drop.err())
+	} else {
+		w.pass(ctx, n, 0, a.message)
+	}
+	if w.failure != nil {
+		return // unsettled, so it will come again
+	}
+	w.release(w.current.claim)
+	if w.virtual != nil && len(w.timed) > 0 {
+		w.moveTo(ctx, w.virtual.frontier(w.lateness()))
+	}
+}
+
+// counters are the worker's counts beside those of its nodes.
+type counters struct {
+	received, sent, undeliverable, buried, malformed, drifted, late atomic.Uint64
+
+	lastDrift atomic.Int64 // Unix milliseconds of the last that was stamped too far ahead
+}

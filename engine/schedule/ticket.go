@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schedule
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/message"
+)
+
+// ticket is a message on its way to a sink: what is sent, and the claim to release
+// when that is confirmed. Tickets are used again and again, with their closure and
+// their properties, so that sending costs no memory but for the stamp's text.
+type ticket struct {
+	worker  *Worker
+	node    *node // the sink; nil for a dead letter
+	claim   claim
+	origin  *message.Message // for the dead letters
+	out     message.Message
+	confirm func(error)
+	err     error // why the message can't be delivered
+	busy    bool
+	next    *ticket // in the list of free or returned ones
+}
+
+// send gives m to the sink at n.
+func (w *Worker) send(ctx context.Context, n *node, m *message.Message) {
+	t := w.ticket(w.current.claim)
+	t.node, t.origin = n, w.current.origin
+	t.fill(m)
+	w.handOver(ctx, n.sink, t)
+}
+
+// sendDead sends origin, which was dropped, to the dead letters.
+func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim, operation string, why reason, err error) {
+	t := w.ticket(c)
+	t.node, t.origin = nil, origin
+	t.fill(origin)
+	t.out.Properties = append(t.out.Properties,
+		message.Property{Key: ReasonProperty, Value: string(why)},
+		message.Property{Key: OperationProperty, Value: operation},
+		message.Property{Key: ErrorProperty, Value: err.Error()})
+	w.handOver(ctx, w.deadLetter, t)
+}
+
+// ticket returns a ticket that holds c.
+func (w *Worker) ticket(c claim) *ticket {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.free
+	if t == nil {
+		t = &ticket{worker: w}
+		t.confirm = t.confirmed
+	} else {
+		w.free = t.next
+	}
+	t.next, t.busy, t.claim = nil, true, c
+	w.inFlight++
+	w.hold(c)
+	return t
+}
+
+// fill makes what is sent of m: m with its time as the property __ts.
+func (t *ticket) fill(m *message.Message) {
+	properties := t.out.Properties[:0]
+	for _, p := range m.Properties {
+		if p.Key != StampProperty {
+			properties = append(properties, p)
+		}
+	}
+	t.out = *m
+	t.out.Properties = append(properties, message.Property{Key: StampProperty, Value: m.Time.String()})
+}
+
+// handOver sends a ticket's message. The worker ends where the sink doesn't take
+// it, and leaves its origin unsettled.
+func (w *Worker) handOver(ctx context.Context, sink endpoint.Sink, t *ticket) {
+	if err := sink.Send(ctx, &t.out, t.confirm); err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("schedule: send: %w", err)
+		}
+		w.failure = err
+	}
+}
+
+// confirmed is called by the sink, from any goroutine, when it is done with t.
+func (t *ticket) confirmed(err error) {
+	w := t.worker
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !t.busy {
+		return // the sink has confirmed twice
+	}
+	switch {
+	case err != nil:
+		w.counters.undeliverable.Add(1)
+		w.logUndeliverable(t, err)
+	case t.node != nil:
+		w.counters.sent.Add(1)
+		t.node.sent.Add(1)
+	default:
+		w.counters.buried.Add(1)
+	}
+	if err != nil && t.node != nil && w.deadLetter != nil {
+		t.err, t.next, w.returned = err, w.returned, t
+		w.rouse()
+		return
+	}
+	w.discharge(t)
+}
+
+func (w *Worker) logUndeliverable(t *ticket, err error) {
+	sink := "dead letters"
+	if t.node != nil {
+		sink = t.node.name
+	}
+	if skipped, ok := w.failures.take(w.clock.Now().UnixMilli()); ok {
+		w.log.Warn("message can't be delivered", "sink", sink, "topic", t.out.Topic, "error", err, "suppressed", skipped)
+	}
+}
+
+// discharge ends a ticket and releases its claim; w.mu is held.
+func (w *Worker) discharge(t *ticket) {
+	w.unhold(t.claim)
+	properties := t.out.Properties[:cap(t.out.Properties)]
+	clear(properties)
+	t.out = message.Message{Properties: properties[:0]}
+	t.claim, t.origin, t.node, t.err, t.busy = claim{}, nil, nil, nil, false
+	t.next, w.free = w.free, t
+	w.inFlight--
+	if w.inFlight == 0 && w.stopped {
+		w.rouse()
+	}
+}
+
+// bury sends what sinks have returned as undeliverable to the dead letters.
+func (w *Worker) bury(ctx context.Context) {
+	w.mu.Lock()
+	var list *ticket
+	for t := w.returned; t != nil; { // the last returned is first: turn them round
+		next := t.next
+		t.next, list = list, t
+		t = next
+	}
+	w.returned = nil
+	w.mu.Unlock()
+	for t := list; t != nil && w.failure == nil; {
+		next := t.next
+		w.sendDead(ctx, t.origin, t.claim, t.node.name, reasonUndeliverable, t.err)
+		w.mu.Lock()
+		w.discharge(t)
+		w.mu.Unlock()
+		t = next
+	}
+}
+
+// hold adds a hold to c; w.mu is held.
+func (w *Worker) hold(c claim) {
+	if c.window != nil {
+		c.window.holds++
+		return
+	}
+	w.sources[c.source].ledger.Hold(c.epoch, 1)
+}
+
+// release takes a hold from c.
+func (w *Worker) release(c claim) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unhold(c)
+}
+
+// unhold takes a hold from c and settles what has none left; w.mu is held. Settling
+// under the lock keeps its order; it doesn't block, says package endpoint.
+func (w *Worker) unhold(c claim) {
+	if c.window != nil {
+		c.window.holds--
+		if c.window.holds == 0 {
+			for _, c := range c.window.claims {
+				w.unhold(c)
+			}
+		}
+		return
+	}
+	ledger := &w.sources[c.source].ledger
+	ledger.Release(c.epoch)
+	for r, ok := ledger.Pop(); ok; r, ok = ledger.Pop() {
+		if r.settle != nil {
+			r.settle()
+		}
+		if w.settled != nil {
+			w.settled(w.clock.Now().Sub(r.received))
+		}
+	}
+}
