@@ -273,6 +273,16 @@ func TestComponentWithPreview1(t *testing.T) {
 			}
 		})
 	}
+	t.Run("world has some of it", func(t *testing.T) {
+		var got []string
+		for _, x := range linked(t, merged(t)).Imports {
+			got = append(got, x.Name)
+		}
+		want := []string{"wasi:io/error@0.2.0", "wasi:io/streams@0.2.0", "wasi:cli/stdout@0.2.0", "wasi:cli/stderr@0.2.0"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("imports (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("world lacks a function", func(t *testing.T) {
 		m := coreModule{imports: preview1("fd_write"), memory: true, funcs: []coreFunc{{"run", sig(nil), nil}}}
 		_, err := encode.Component(m.assemble(), world(t, streams), encode.Options{})
@@ -281,6 +291,33 @@ func TestComponentWithPreview1(t *testing.T) {
 			t.Errorf("got error %v, want %s", err, want)
 		}
 	})
+}
+
+// merged returns a component that imports streams for itself and for the adapter.
+func merged(t *testing.T) []byte {
+	t.Helper()
+	w := world(t, `package wasi:io@0.2.0 {
+			interface error { resource error; }
+			interface streams {
+				use error.{error};
+				variant stream-error { last-operation-failed(error), closed }
+				resource output-stream {
+					flush: func() -> result<_, stream-error>;
+					blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+				}
+			}
+		}
+		package a:b { world w { import wasi:io/streams@0.2.0; export run: func(); } }`)
+	m := coreModule{memory: true, funcs: []coreFunc{{"run", sig(nil), nil}}, imports: []coreImport{
+		{"wasi:io/streams@0.2.0", "[method]output-stream.flush", sig(in(i32, i32))},
+		{"wasi:io/streams@0.2.0", "[resource-drop]output-stream", dropType},
+		{"wasi_snapshot_preview1", "fd_write", sig(in(i32, i32, i32, i32), i32)},
+	}}
+	out, err := encode.Component(m.assemble(), w, encode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestComponentErrors(t *testing.T) {

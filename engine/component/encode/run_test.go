@@ -63,6 +63,12 @@ func instantiate(t *testing.T, module []byte, w *types.Component, config compone
 	if err != nil {
 		t.Fatal(err)
 	}
+	return start(t, c, config)
+}
+
+// start makes an instance for the time of the test.
+func start(t *testing.T, c *component.Component, config component.InstanceConfig) *component.Instance {
+	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	i, err := c.Instantiate(ctx, config)
 	if err != nil {
@@ -317,11 +323,19 @@ func (c *counting) Read(p []byte) (int, error) {
 // Standard Go runs with the clock and randomness of its host: it sleeps, logs,
 // panics, and finds no files and no network.
 func TestRunGo(t *testing.T) {
-	module, w := buildGo(t), world(t, goWorld)
-	start := time.Date(2020, 1, 1, 0, 0, 0, 1_000_000, time.UTC)
+	w := world(t, goWorld)
+	data, err := encode.Component(buildGo(t), w, encode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest, err := compile(t, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := time.Date(2020, 1, 1, 0, 0, 0, 1_000_000, time.UTC)
 	type run struct {
 		instance       *component.Instance
-		now            uint64 // since start
+		now            uint64 // nanoseconds since epoch
 		stdout, stderr bytes.Buffer
 		told           []string
 	}
@@ -330,7 +344,7 @@ func TestRunGo(t *testing.T) {
 		host := wasi.New(wasi.Config{
 			Stdout:    &r.stdout,
 			Stderr:    &r.stderr,
-			WallClock: func() time.Time { return start.Add(time.Duration(r.now)) },
+			WallClock: func() time.Time { return epoch.Add(time.Duration(r.now)) },
 			Monotonic: func() uint64 { return 1 + r.now },
 			Wait: func(_ context.Context, until uint64) error {
 				r.now = max(r.now, until-1)
@@ -346,7 +360,7 @@ func TestRunGo(t *testing.T) {
 				return value.Value{}, nil
 			}},
 		})
-		r.instance = instantiate(t, module, w, component.InstanceConfig{Imports: imports, Deadline: 20 * time.Second})
+		r.instance = start(t, guest, component.InstanceConfig{Imports: imports, Deadline: 20 * time.Second})
 		return r
 	}
 	exercise := func(r *run, what string) (string, error) {

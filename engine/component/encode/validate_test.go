@@ -79,6 +79,12 @@ func TestValid(t *testing.T) {
 	}
 }
 
+func TestValidMerged(t *testing.T) {
+	if err := validate(t, merged(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestValidGo(t *testing.T) {
 	w := world(t, goWorld)
 	out, err := encode.Component(buildGo(t), w, encode.Options{})
