@@ -143,7 +143,7 @@ func (i *Instance) push(p *part) *activation {
 		a := &activation{}
 		a.call.instance = i
 		a.frame.Table, a.frame.Resources = &p.table, i.resources
-		a.frame.Enter = func(inside bool) { p.stuck = inside }
+		a.frame.Stuck = &p.stuck
 		p.activations = append(p.activations, a)
 	}
 	a := p.activations[p.depth]

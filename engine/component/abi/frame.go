@@ -54,9 +54,8 @@ type Frame struct {
 	Heap      *Heap
 	Table     *Table
 	Resources []*Resource // by the signature's numbers
-	// Enter is called around each call of Realloc with true, then false: the guest
-	// must not call out meanwhile.
-	Enter func(bool)
+	// Stuck is set while Realloc runs: the guest must not call out meanwhile.
+	Stuck *bool
 	// Export is set while calling a guest's export: borrows lowered into it are
 	// counted, so that Done can tell whether it dropped them all.
 	Export bool
@@ -165,9 +164,9 @@ func (f *Frame) Realloc(align uint32, size uint64) (uint32, error) {
 		return 0, fmt.Errorf("allocation of %d bytes does not fit in the guest's memory", size)
 	}
 	f.stack = [4]uint64{0, 0, uint64(align), size}
-	f.Enter(true)
+	*f.Stuck = true
 	err := f.Heap.Realloc.Call(f.Ctx, f.stack[:])
-	f.Enter(false)
+	*f.Stuck = false
 	f.memory = nil
 	if err != nil {
 		return 0, fmt.Errorf("realloc: %w", err)

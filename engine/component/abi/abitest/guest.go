@@ -27,7 +27,7 @@ func (g *Guest) Heap(e abi.Encoding) *abi.Heap { return &abi.Heap{Memory: g, Rea
 
 // Frame returns a frame, begun, for a call of g with that table and resources.
 func (g *Guest) Frame(e abi.Encoding, t *abi.Table, resources ...*abi.Resource) *abi.Frame {
-	f := &abi.Frame{Table: t, Resources: resources, Enter: func(bool) {}}
+	f := &abi.Frame{Table: t, Resources: resources, Stuck: new(bool)}
 	f.Begin(context.Background(), g.Heap(e), false)
 	return f
 }
