@@ -23,15 +23,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
 
 // Config is what a Deployment needs.
 type Config struct {
 	// Launch runs the graph of that key until ctx ends; then it drains the graph and
-	// returns nil. It calls up once the graph runs. Any other return is a failure;
-	// its error may be a *Failure, which says why. Required.
-	Launch func(ctx context.Context, set *resource.Set, key resource.Key, up func()) error
+	// returns nil. It calls up once, when the graph can be asked how it is. Any other
+	// return is a failure; its error may be a *Failure, which says why. Required.
+	Launch func(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) error
 	// Logger takes what happens to graphs. Nil discards it.
 	Logger *slog.Logger
 	// MinBackoff and MaxBackoff bound the pause before a failed graph is started
@@ -45,7 +46,13 @@ type Deployment struct {
 	config Config
 
 	mu     sync.Mutex
-	status map[resource.Key]Status // guarded by mu
+	status map[resource.Key]*condition // guarded by mu
+}
+
+// condition is a graph's status, and whom to ask for news.
+type condition struct {
+	Status
+	probe func() engine.Health // nil while the graph doesn't run
 }
 
 // New returns a Deployment in which nothing runs yet.
@@ -59,7 +66,7 @@ func New(config Config) *Deployment {
 	if config.MaxBackoff == 0 {
 		config.MaxBackoff = max(time.Minute, config.MinBackoff)
 	}
-	return &Deployment{config: config, status: map[resource.Key]Status{}}
+	return &Deployment{config: config, status: map[resource.Key]*condition{}}
 }
 
 // Status returns how each wanted graph is, in the order of their keys. It may be
@@ -67,9 +74,25 @@ func New(config Config) *Deployment {
 func (d *Deployment) Status() []Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.SortedFunc(maps.Values(d.status), func(a, b Status) int {
-		return strings.Compare(a.Graph.String(), b.Graph.String())
-	})
+	var all []Status
+	for _, c := range d.status {
+		if c.probe != nil {
+			h := c.probe()
+			c.set(Status{Graph: c.Graph, Health: h.State, Reason: Reason(h.Reason), Message: h.Message})
+		}
+		all = append(all, c.Status)
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
+	return all
+}
+
+// set takes over a status; its time is that of the last change of health.
+func (c *condition) set(s Status) {
+	s.Since = time.Now()
+	if s.Health == c.Health {
+		s.Since = c.Since
+	}
+	c.Status = s
 }
 
 // Run makes what runs equal to the last set received from wanted, until ctx ends;
@@ -121,7 +144,7 @@ func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*ru
 		graphCtx, cancel := context.WithCancel(ctx)
 		r := &runner{shape: shapes[key], cancel: cancel, ended: make(chan struct{})}
 		running[key] = r
-		d.report(Status{Graph: key, Health: Unknown, Message: "starting"})
+		d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, nil)
 		go func() {
 			defer close(r.ended)
 			d.supervise(graphCtx, set, key)
@@ -150,9 +173,8 @@ func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resou
 	pause := d.config.MinBackoff
 	for {
 		began := time.Now()
-		err := d.config.Launch(ctx, set, key, func() {
-			logger.Info("graph running")
-			d.report(Status{Graph: key, Health: Available})
+		err := d.config.Launch(ctx, set, key, func(probe func() engine.Health) {
+			d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, probe)
 		})
 		if ctx.Err() != nil {
 			if err != nil {
@@ -168,7 +190,7 @@ func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resou
 			message = err.Error()
 		}
 		reason := reasonOf(err)
-		d.report(Status{Graph: key, Health: Unavailable, Reason: reason, Message: message})
+		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
 		retry := time.NewTimer(pause)
 		select {
@@ -181,15 +203,17 @@ func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resou
 	}
 }
 
-// report notes how a graph is; the time is that of the last change of health.
-func (d *Deployment) report(s Status) {
+// report notes how a graph is, and whom to ask from now on.
+func (d *Deployment) report(s Status, probe func() engine.Health) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Since = time.Now()
-	if last, ok := d.status[s.Graph]; ok && last.Health == s.Health {
-		s.Since = last.Since
+	c := d.status[s.Graph]
+	if c == nil {
+		c = &condition{}
+		d.status[s.Graph] = c
 	}
-	d.status[s.Graph] = s
+	c.set(s)
+	c.probe = probe
 }
 
 // shape is everything that a running graph is made of, as text: a graph is
@@ -209,6 +233,11 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 	}
 	for _, t := range g.Destinations {
 		endpoint(t.Endpoint)
+	}
+	for _, o := range g.Options {
+		if name, _, ok := strings.Cut(o.Value, "/"); ok && o.Name == "dead-letter" {
+			endpoint(name)
+		}
 	}
 	for _, n := range g.Graphs {
 		r := set.Registries[resource.Key{Namespace: g.Namespace, Name: n.Registry}]

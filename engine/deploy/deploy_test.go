@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
@@ -91,7 +92,7 @@ func (s *stage) setFailure(graph string, err error) {
 	s.fail[graph] = err
 }
 
-func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key, up func()) error {
+func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key, up func(func() engine.Health)) error {
 	s.mu.Lock()
 	err := s.fail[key.Name]
 	s.mu.Unlock()
@@ -100,7 +101,7 @@ func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key,
 		return err
 	}
 	s.note("%s runs %s", key.Name, set.Graphs[key].Graphs[0].Artifact)
-	up()
+	up(func() engine.Health { return engine.Health{State: engine.Available} })
 	<-ctx.Done()
 	time.Sleep(2 * time.Second) // it drains
 	s.note("%s drained", key.Name)
@@ -146,7 +147,7 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 		wanted <- set(t, broker, a, text("b", "simple:2", ""), text("c", "simple:1", "mode: Disabled"))
 		time.Sleep(time.Minute)
 		s.want(t, "b drained", "b runs simple:2", "c drained")
-		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != deploy.Available {
+		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != engine.Available {
 			t.Errorf("Status() = %v", got)
 		}
 
@@ -171,8 +172,8 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 		wanted <- set(t, broker, text("a", "simple:1", ""), text("b", "simple:1", ""))
 		s.want(t, "a fails", "b runs simple:1")
 		want := []deploy.Status{
-			{Graph: key("a"), Health: deploy.Unavailable, Reason: deploy.ModuleDownloadFailed, Message: "no such tag", Since: began},
-			{Graph: key("b"), Health: deploy.Available, Since: began},
+			{Graph: key("a"), Health: engine.Unavailable, Reason: deploy.ModuleDownloadFailed, Message: "no such tag", Since: began},
+			{Graph: key("b"), Health: engine.Available, Since: began},
 		}
 		if diff := cmp.Diff(want, d.Status()); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
@@ -192,7 +193,7 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 		s.setFailure("a", nil)
 		time.Sleep(time.Minute)
 		s.want(t, "a runs simple:1")
-		if got := d.Status()[0]; got.Health != deploy.Available || got.Reason != "" {
+		if got := d.Status()[0]; got.Health != engine.Available || got.Reason != "" {
 			t.Errorf("Status() = %v", got)
 		}
 

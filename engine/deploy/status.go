@@ -6,23 +6,15 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/resource"
-)
-
-// Health is how a graph is, in the words of a resource's status.
-type Health string
-
-// The states of health.
-const (
-	Available   Health = "Available"   // runs
-	Unavailable Health = "Unavailable" // failed, and is tried again
-	Unknown     Health = "Unknown"     // is being started
 )
 
 // Reason is a reason code of a resource's status: a public name, for programs.
 type Reason string
 
-// The reasons for which a graph is unavailable.
+// The reasons for which a graph could not be started, or ended. A running graph has
+// others, see engine.Health.
 const (
 	ConfigurationFailed  Reason = "DataflowGraphConfigurationFailed"  // the definition, or what the resource asks of it
 	ModuleDownloadFailed Reason = "DataflowGraphModuleDownloadFailed" // an artifact
@@ -33,10 +25,10 @@ const (
 // Status is how a graph is, and since when.
 type Status struct {
 	Graph   resource.Key `json:"graph"`
-	Health  Health       `json:"status"`
+	Health  engine.State `json:"status"`
 	Reason  Reason       `json:"reasonCode,omitempty"`
 	Message string       `json:"message,omitempty"`
-	Since   time.Time    `json:"lastTransitionTime"` // of Health
+	Since   time.Time    `json:"lastTransitionTime"` // of Health, as far as anybody looked
 }
 
 // Failure is an error with a reason code.

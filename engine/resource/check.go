@@ -75,7 +75,7 @@ func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node, spec documen
 	for _, s := range g.Sources {
 		for _, t := range g.Destinations {
 			for _, filter := range s.Topics {
-				if s.Endpoint == t.Endpoint && t.Topic != "" && matches(filter, t.Topic) {
+				if s.Endpoint == t.Endpoint && t.Topic != "" && Matches(filter, t.Topic) {
 					reader.Errorf(t.Place, "publish to another topic",
 						"the graph would read what it writes: its source's filter %q matches the topic %q of its destination", filter, t.Topic)
 				}
@@ -104,12 +104,21 @@ func (g *DataflowGraph) place(name string) document.Position {
 	return g.Place
 }
 
-// matches reports whether an MQTT topic filter selects a topic.
-func matches(filter, topic string) bool {
-	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
-		_, filter, _ = strings.Cut(rest, "/")
+// unshared returns the filter of a shared subscription, $share/GROUP/FILTER or, as
+// it may also be written here, $shared/GROUP/FILTER.
+func unshared(filter string) string {
+	for _, prefix := range []string{"$share/", "$shared/"} {
+		if rest, ok := strings.CutPrefix(filter, prefix); ok {
+			_, filter, _ := strings.Cut(rest, "/")
+			return filter
+		}
 	}
-	f, t := strings.Split(filter, "/"), strings.Split(topic, "/")
+	return filter
+}
+
+// Matches reports whether an MQTT topic filter, shared or not, selects a topic.
+func Matches(filter, topic string) bool {
+	f, t := strings.Split(unshared(filter), "/"), strings.Split(topic, "/")
 	if strings.HasPrefix(topic, "$") && (f[0] == "#" || f[0] == "+") {
 		return false
 	}

@@ -5,7 +5,6 @@ package resource
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"regexp"
 	"slices"
@@ -341,11 +340,8 @@ func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) 
 
 // checkFilter checks an MQTT topic filter.
 func checkFilter(filter string) error {
-	if filter == "" {
+	if filter = unshared(filter); filter == "" {
 		return errors.New("it is empty")
-	}
-	if rest, ok := strings.CutPrefix(filter, "$shared/"); ok {
-		return fmt.Errorf("shared subscriptions are written $share/GROUP/FILTER in MQTT 5: $share/%s", rest)
 	}
 	levels := strings.Split(filter, "/")
 	for i, level := range levels {

@@ -241,7 +241,8 @@ func TestRefused(t *testing.T) {
 		{"empty topic", simple, "[sensor/+/raw]", "['']", `topic filter "": it is empty`},
 		{"wildcard in a level", simple, "[sensor/+/raw]", "[sensor/x+/raw]", "'+' stands alone"},
 		{"wildcard not last", simple, "[sensor/+/raw]", "['sensor/#/raw']", "'#' stands alone and last"},
-		{"old spelling of shared", simple, "[sensor/+/raw]", "['$shared/g/sensor/+/raw']", "$share/g/sensor/+/raw"},
+		{"shared and empty", simple, "[sensor/+/raw]", "['$share/g']", `topic filter "$share/g": it is empty`},
+		{"topics overlap, shared", simple, "[sensor/+/raw]", "['$shared/g/sensor/#']", `matches the topic "sensor/processed"`},
 		{"wildcard to publish to", simple, "sensor/processed", "sensor/+/processed", "nobody can publish to a wildcard"},
 		{"template", simple, "sensor/processed", "a/${inputTopic.2}", `the template "a/${inputTopic.2}" is not supported yet`},
 		{"topics overlap", simple, "sensor/processed", "sensor/x/raw", `its source's filter "sensor/+/raw" matches the topic "sensor/x/raw"`},
@@ -378,4 +379,20 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMatches(t *testing.T) {
+	for _, tt := range []struct {
+		filter, topic string
+		want          bool
+	}{
+		{"a/b", "a/b", true}, {"a/b", "a/c", false}, {"a", "a/b", false}, {"a/b", "a", false},
+		{"a/+", "a/b", true}, {"a/+", "a", false}, {"a/+", "a/b/c", false}, {"+/b", "a/b", true},
+		{"a/#", "a", true}, {"a/#", "a/b/c", true}, {"#", "a/b", true}, {"#", "$SYS/x", false}, {"+/x", "$SYS/x", false},
+		{"$SYS/#", "$SYS/x", true}, {"$share/g/a/#", "a/b", true}, {"$shared/g/a", "a", true}, {"$share/g/a", "b", false},
+	} {
+		if got := resource.Matches(tt.filter, tt.topic); got != tt.want {
+			t.Errorf("Matches(%q, %q) = %v", tt.filter, tt.topic, got)
+		}
+	}
 }

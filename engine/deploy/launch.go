@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/wasm-graph/graphd/engine"
+	"github.com/wasm-graph/graphd/engine/document"
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/graph"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/operator"
+	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// Artifacts finds what a graph is made of in one registry. It is safe for
+// concurrent use.
+type Artifacts interface {
+	// Definition returns the graph definition of that reference, and the digest that
+	// identifies it.
+	Definition(ctx context.Context, ref string) (content []byte, digest string, err error)
+	// Component returns the component of that reference, and its content's digest:
+	// equal digests mean equal components.
+	Component(ctx context.Context, ref string) (content []byte, digest string, err error)
+}
+
+// Binding is an endpoint as one node of a graph uses it.
+type Binding struct {
+	Client   string // names the node's session with the endpoint; never changes
+	Endpoint *resource.DataflowEndpoint
+	CA       *resource.ConfigMap // of the authorities to trust; nil: those of the system
+	Logger   *slog.Logger
+}
+
+// Drivers make the ends of graphs. What they make connects when it is run.
+type Drivers interface {
+	// Source returns what receives the messages on topics that match filters.
+	Source(b Binding, filters []string) (endpoint.Source, error)
+	// Sink returns what publishes messages to topic or, where that is empty, to the
+	// topic that each message has.
+	Sink(b Binding, topic string) (endpoint.Sink, error)
+}
+
+// Compiler makes operators of components.
+type Compiler interface {
+	// Load compiles a component; name is for errors and logs.
+	Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error)
+}
+
+// LauncherConfig is what a Launcher needs. Fields without a default are required.
+type LauncherConfig struct {
+	Artifacts func(*resource.RegistryEndpoint) (Artifacts, error)
+	Drivers   Drivers
+	Compiler  Compiler
+	// Environment is what operators get; deadline and memory are set for each.
+	Environment processor.Environment
+	HLC         *hlc.Clock
+	Meter       metric.Meter
+	Logger      *slog.Logger
+	// FetchTimeout bounds the fetching of all artifacts of a graph. Default 5 minutes.
+	FetchTimeout time.Duration
+}
+
+// Launcher runs graphs. It is safe for concurrent use.
+type Launcher struct {
+	config  LauncherConfig
+	modules modules
+	metrics *metrics
+}
+
+// NewLauncher returns a Launcher.
+func NewLauncher(config LauncherConfig) (*Launcher, error) {
+	if config.FetchTimeout == 0 {
+		config.FetchTimeout = 5 * time.Minute
+	}
+	m, err := newMetrics(config.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("deploy: make metrics: %w", err)
+	}
+	return &Launcher{config: config, modules: modules{compiler: config.Compiler}, metrics: m}, nil
+}
+
+// Launch is Config.Launch: it fetches what the graph is made of, puts it together
+// and runs it until ctx ends.
+func (l *Launcher) Launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) (err error) {
+	resources := &bound{set: set, graph: set.Graphs[key], logger: l.config.Logger.With("graph", key.String())}
+	options, err := resources.options()
+	if err != nil {
+		return &Failure{ConfigurationFailed, err}
+	}
+	parts, err := l.fetch(ctx, resources)
+	if parts != nil {
+		defer func() { err = errors.Join(err, parts.release(context.WithoutCancel(ctx))) }()
+	}
+	if err != nil {
+		return err
+	}
+	p, err := plan.New(parts.definition, resources.settings(), options)
+	if err != nil {
+		return &Failure{ConfigurationFailed, err}
+	}
+	if len(p.Unused) > 0 {
+		resources.logger.Warn("configuration is used by no operation", "keys", p.Unused)
+	}
+	sources, sinks, deadLetter, err := l.connect(resources, p, options)
+	if err != nil {
+		return &Failure{ConfigurationFailed, err}
+	}
+	running, err := engine.New(engine.Config{
+		Plan: p, Options: options, Openers: l.openers(p, parts),
+		Sources: sources, Sinks: sinks, DeadLetter: deadLetter,
+		HLC: l.config.HLC, Logger: l.config.Logger,
+		Settled: l.metrics.settled(p.Graph),
+	})
+	if err != nil {
+		return &Failure{ConfigurationFailed, err}
+	}
+	unobserve, err := l.metrics.observe(p.Graph, running.Stats)
+	if err != nil {
+		return err
+	}
+	defer unobserve()
+	resources.logger.Info("graph starts", "definition", parts.digest)
+	up(running.Health)
+	err = running.Run(ctx)
+	if errors.Is(err, operator.ErrInit) {
+		return &Failure{InstantiationFailed, err}
+	}
+	return err
+}
+
+// bound is a graph's resource with those it refers to.
+type bound struct {
+	set    *resource.Set
+	graph  *resource.DataflowGraph
+	logger *slog.Logger
+}
+
+// node is the resource's only graph node.
+func (b *bound) node() resource.Graph { return b.graph.Graphs[0] }
+
+// key names an object in the graph's namespace.
+func (b *bound) key(name string) resource.Key {
+	return resource.Key{Namespace: b.graph.Namespace, Name: name}
+}
+
+// options reads the options among the annotations.
+func (b *bound) options() (plan.Options, error) {
+	var options plan.Options
+	var problems document.Problems
+	for _, o := range b.graph.Options {
+		if err := options.Set(o.Name, o.Value); err != nil {
+			problems = append(problems, &document.Problem{
+				Severity: document.Error, File: b.graph.File, Position: o.Place, Message: err.Error(),
+			})
+		}
+	}
+	return options, problems.Err()
+}
+
+// CheckOptions reports the options of the set's graphs that nobody knows or that
+// have a bad value: what a Launcher would find only when it starts them.
+func CheckOptions(set *resource.Set) error {
+	var errs []error
+	for _, key := range set.GraphKeys() {
+		b := &bound{set: set, graph: set.Graphs[key]}
+		if _, err := b.options(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bound) settings() []plan.Setting {
+	var settings []plan.Setting
+	for _, p := range b.node().Configuration {
+		settings = append(settings, plan.Setting{Key: p.Key, Value: p.Value})
+	}
+	return settings
+}
+
+// binding is an endpoint as the node of that name uses it.
+func (b *bound) binding(endpoint, node string) (Binding, error) {
+	e := b.set.Endpoints[b.key(endpoint)]
+	if e == nil {
+		return Binding{}, fmt.Errorf("there is no DataflowEndpoint %q in namespace %s", endpoint, b.graph.Namespace)
+	}
+	prefix := e.MQTT.ClientIDPrefix
+	if prefix == "" {
+		prefix = "graphd"
+	}
+	binding := Binding{
+		Client:   prefix + "-" + b.graph.Name + "-" + node,
+		Endpoint: e,
+		Logger:   b.logger.With("endpoint", endpoint, "node", node),
+	}
+	if name := e.MQTT.TLS.TrustedCA; name != "" {
+		if binding.CA = b.set.ConfigMaps[b.key(name)]; binding.CA == nil {
+			return Binding{}, fmt.Errorf("there is no ConfigMap %q in namespace %s", name, b.graph.Namespace)
+		}
+	}
+	return binding, nil
+}
+
+// parts is what a graph is made of, fetched and compiled.
+type parts struct {
+	definition *graph.Definition
+	digest     string
+	modules    map[string]*processor.Module // by reference
+	releases   []func(context.Context) error
+}
+
+func (p *parts) release(ctx context.Context) error {
+	var errs []error
+	for _, release := range p.releases {
+		errs = append(errs, release(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// fetch gets the definition and its modules. Also where it fails the parts it
+// returns, if any, are to be released.
+func (l *Launcher) fetch(ctx context.Context, b *bound) (*parts, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.config.FetchTimeout)
+	defer cancel()
+	node := b.node()
+	registry := b.set.Registries[b.key(node.Registry)]
+	if registry == nil {
+		return nil, &Failure{ConfigurationFailed, fmt.Errorf("there is no RegistryEndpoint %q in namespace %s", node.Registry, b.graph.Namespace)}
+	}
+	artifacts, err := l.config.Artifacts(registry)
+	if err != nil {
+		return nil, &Failure{ConfigurationFailed, fmt.Errorf("registry endpoint %s: %w", registry.Key, err)}
+	}
+	content, digest, err := artifacts.Definition(ctx, node.Artifact)
+	if err != nil {
+		return nil, &Failure{ModuleDownloadFailed, err}
+	}
+	definition, problems := graph.Parse(node.Artifact, content)
+	for _, w := range problems.Warnings() {
+		b.logger.Warn(w.Error())
+	}
+	if err := problems.Err(); err != nil {
+		return nil, &Failure{ConfigurationFailed, err}
+	}
+	// In logs and metrics a graph goes by its resource's name, which is unique.
+	definition.Metadata.Name = b.graph.Name
+	p := &parts{definition: definition, digest: digest, modules: map[string]*processor.Module{}}
+	for _, ref := range definition.Modules() {
+		wasm, digest, err := artifacts.Component(ctx, ref)
+		if err != nil {
+			return p, &Failure{ModuleDownloadFailed, err}
+		}
+		m, release, err := l.modules.get(ctx, ref, digest, wasm)
+		if err != nil {
+			return p, &Failure{InstantiationFailed, err}
+		}
+		p.modules[ref] = m
+		p.releases = append(p.releases, release)
+	}
+	problems = definition.CheckModules(func(ref string) ([]graph.Kind, error) {
+		var kinds []graph.Kind
+		for _, k := range p.modules[ref].Kinds() {
+			kinds = append(kinds, graph.Kind(k))
+		}
+		return kinds, nil
+	})
+	if err := problems.Err(); err != nil {
+		return p, &Failure{ConfigurationFailed, err}
+	}
+	return p, nil
+}
+
+// openers returns what opens the operators, by place in the plan.
+func (l *Launcher) openers(p *plan.Plan, parts *parts) []operator.Opener {
+	openers := make([]operator.Opener, len(p.Nodes))
+	for i, n := range p.Nodes {
+		if n.Module == "" {
+			continue
+		}
+		env := l.config.Environment
+		env.Deadline, env.Memory = n.Limits.Deadline, n.Limits.Memory
+		openers[i] = parts.modules[n.Module].Opener(n.Config, env)
+	}
+	return openers
+}
+
+// connect makes the graph's ends.
+func (l *Launcher) connect(b *bound, p *plan.Plan, options plan.Options) (sources []endpoint.Source, sinks []endpoint.Sink, deadLetter endpoint.Sink, err error) {
+	if len(p.Sources) != 1 {
+		return nil, nil, nil, fmt.Errorf("the definition has %d sources, and a DataflowGraph connects one", len(p.Sources))
+	}
+	from, to := b.graph.Sources[0], b.graph.Destinations[0]
+	binding, err := b.binding(from.Endpoint, from.Name)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	source, err := l.config.Drivers.Source(binding, from.Topics)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("source %s: %w", from.Name, err)
+	}
+	if binding, err = b.binding(to.Endpoint, to.Name); err != nil {
+		return nil, nil, nil, err
+	}
+	sink, err := l.config.Drivers.Sink(binding, to.Topic)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("destination %s: %w", to.Name, err)
+	}
+	for range p.Sinks {
+		sinks = append(sinks, sink)
+	}
+	if options.DeadLetter != "" {
+		if deadLetter, err = l.deadLetter(b, from, options.DeadLetter); err != nil {
+			return nil, nil, nil, fmt.Errorf("option dead-letter: %w", err)
+		}
+	}
+	return []endpoint.Source{source}, sinks, deadLetter, nil
+}
+
+// deadLetter makes the sink for dropped messages of "<endpoint>/<topic>".
+func (l *Launcher) deadLetter(b *bound, from resource.Source, where string) (endpoint.Sink, error) {
+	name, topic, _ := strings.Cut(where, "/")
+	for _, filter := range from.Topics {
+		if name == from.Endpoint && resource.Matches(filter, topic) {
+			return nil, fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
+		}
+	}
+	binding, err := b.binding(name, "dead-letter")
+	if err != nil {
+		return nil, err
+	}
+	return l.config.Drivers.Sink(binding, topic)
+}
