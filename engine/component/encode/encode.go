@@ -492,6 +492,9 @@ func (e *encoder) hint(i coreImport) string {
 		return "the world imports no such function"
 	}
 	if x := e.world.findImport(i.module); x != nil {
+		if strings.HasPrefix(i.name, resourceDrop) {
+			return "the interface has no such resource"
+		}
 		var have []string
 		if x.Sort == types.SortInstance {
 			for _, f := range x.Instance.Exports {

@@ -362,7 +362,7 @@ func TestComponentErrors(t *testing.T) {
 		{"import of another version", coreModule{memory: true, imports: []coreImport{{"a:processor/logger@1.0.0", "log", log.typ}}, funcs: good},
 			`module imports "log" from "a:processor/logger@1.0.0": the world offers "a:processor/logger@1.1.0"`},
 		{"import of a missing resource", coreModule{memory: true, imports: []coreImport{{"a:processor/types@1.1.0", "[resource-drop]file", dropType}}, funcs: good},
-			`module imports "[resource-drop]file" from "a:processor/types@1.1.0": the interface has no such function; it has [method]buffer.read`},
+			`module imports "[resource-drop]file" from "a:processor/types@1.1.0": the interface has no such resource`},
 		{"two faults", coreModule{memory: true, imports: []coreImport{{"env", "puts", sig(nil)}, {"gojs", "x", sig(nil)}}, funcs: good},
 			"module imports \"puts\" from \"env\": the world offers no such import; it is a symbol that the linker did not find\n" +
 				"module imports \"x\" from \"gojs\": the world offers no such import; it is one of JavaScript's: build with GOOS=wasip1"},
