@@ -139,27 +139,34 @@ func (g *Graph) run(ctx context.Context) (err error) {
 	g.running.Store(true)
 	defer g.running.Store(false)
 
-	outlet := g.startSinks(ctx)
+	working, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	outlet := g.startSinks(ctx, abort)
 	if g.config.Virtual != nil {
-		err = g.runVirtual(ctx)
+		defer context.AfterFunc(ctx, abort)()
+		err = g.runVirtual(working)
 	} else {
-		err = g.runReal(ctx, outlet.failed)
+		err = g.runReal(ctx, working, abort)
 	}
-	return errors.Join(err, outlet.stop())
+	// A sink's failure ends the work, so it stands for what the work ended with.
+	if sinks := outlet.stop(); sinks != nil {
+		return sinks
+	}
+	return err
 }
 
 // outlet is the running sinks.
 type outlet struct {
 	cancel context.CancelFunc
-	failed chan error // has room for all errors; the first is what stops a graph
 	ended  sync.WaitGroup
 	mu     sync.Mutex
 	errs   []error
 }
 
-func (g *Graph) startSinks(ctx context.Context) *outlet {
+// startSinks runs the sinks, and calls abort when one of them fails.
+func (g *Graph) startSinks(ctx context.Context, abort context.CancelFunc) *outlet {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	o := &outlet{cancel: cancel, failed: make(chan error, len(g.sinks))}
+	o := &outlet{cancel: cancel}
 	for _, s := range g.sinks {
 		o.ended.Go(func() {
 			err := s.Run(running)
@@ -167,10 +174,10 @@ func (g *Graph) startSinks(ctx context.Context) *outlet {
 				err = errors.New("sink ended by itself")
 			}
 			if err != nil {
-				o.failed <- err
 				o.mu.Lock()
 				defer o.mu.Unlock()
 				o.errs = append(o.errs, err)
+				abort()
 			}
 		})
 	}
@@ -184,13 +191,11 @@ func (o *outlet) stop() error {
 	return errors.Join(o.errs...)
 }
 
-// runReal runs sources and worker side by side.
-func (g *Graph) runReal(ctx context.Context, sinkFailed <-chan error) error {
+// runReal runs sources and worker side by side: sources until ctx ends, the worker
+// until working does.
+func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) error {
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
-	working, abort := context.WithCancel(context.WithoutCancel(ctx))
-	defer abort()
-
 	flush := make(chan struct{})
 	failed := make(chan error, len(g.config.Sources))
 	var sources sync.WaitGroup
@@ -213,19 +218,15 @@ func (g *Graph) runReal(ctx context.Context, sinkFailed <-chan error) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
-	case <-sinkFailed: // reported by its outlet; what is under way can't be delivered
-		abort()
 	case err = <-worked:
 		worked <- nil
 	}
 	stopReceiving()
 	g.worker.Stop()
-	over := time.AfterFunc(g.config.Grace, abort)
+	grace := time.AfterFunc(g.config.Grace, abort)
 	workErr := <-worked
-	if !over.Stop() && errors.Is(workErr, context.Canceled) {
+	if !grace.Stop() && workErr != nil {
 		workErr = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Stats().Unsettled, g.config.Grace)
-	} else if errors.Is(workErr, context.Canceled) {
-		workErr = nil // aborted for a reason that is reported already
 	}
 	close(flush)
 	sources.Wait()
