@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -115,6 +117,12 @@ func (l *link) cause() error {
 		return bye
 	}
 	return cmp.Or(l.pinger.failed, l.conn.cause(), error(net.ErrClosed))
+}
+
+// closedByPeer reports whether a connection was closed from the other side, without
+// a DISCONNECT.
+func closedByPeer(cause error) bool {
+	return errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET) || errors.Is(cause, syscall.EPIPE)
 }
 
 // pinger keeps the error that the client library reports only after the

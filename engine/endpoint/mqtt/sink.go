@@ -43,6 +43,7 @@ type Sink struct {
 	written    int            // guarded by mu: so many of queue were written on current
 	unanswered int            // guarded by mu: so many of these have no answer
 	suspects   uint64         // guarded by mu: send those below it one at a time
+	silences   int            // guarded by mu: connections closed without an answer, in a row
 	confirming bool           // guarded by mu: somebody is calling done functions
 }
 
@@ -138,7 +139,7 @@ func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
 	s.config.Logger.Info("mqtt: ready to publish", "broker", s.config.Address, "client", s.config.ClientID, "window", c.window)
 	err = l.wait(ctx)
 	s.connected.Store(false)
-	s.detach(c)
+	s.detach(c, err)
 	return time.Since(l.since), err
 }
 
@@ -311,27 +312,39 @@ func (s *Sink) attach(c *sender) {
 	s.pump()
 }
 
-// detach ends c. If the broker ended it because of a packet, the culprit would
-// come again on the next connection, and end that too. So whatever was in flight
-// is sent one at a time then, and the one for which that happens is given up.
-func (s *Sink) detach(c *sender) {
+// How often a connection may be closed without a word on what was published,
+// before we look for the message that causes it, and until we have found it.
+const (
+	silencesToSuspect = 2
+	silencesToConvict = 5
+)
+
+// detach ends c, which cause has ended. If that was because of a message, the
+// message would come again on the next connection, and end that too, for ever. So
+// then everything is sent one at a time, and the one in flight when it happens
+// again is given up. Some brokers only close the connection, as a network failure
+// does: it takes several of those, one after the other, to convict a message.
+func (s *Sink) detach(c *sender, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = nil
-	if c.bye == nil || !blamesPacket(c.bye.Code) {
-		return
+	blamed := c.bye != nil && blamesPacket(c.bye.Code)
+	if s.unanswered > 0 && closedByPeer(cause) {
+		s.silences++
 	}
-	if s.unanswered != 1 {
-		s.suspects = s.first + uint64(len(s.queue))
-		return
-	}
-	for _, p := range s.queue[:s.written] {
-		if !p.answered {
-			s.refuse(p, c.bye)
-			break
+	switch {
+	case s.unanswered == 1 && (blamed || s.silences >= silencesToConvict):
+		for _, p := range s.queue[:s.written] {
+			if !p.answered {
+				s.refuse(p, cause)
+				break
+			}
 		}
+		s.silences = 0
+		s.confirm()
+	case blamed || s.silences >= silencesToSuspect:
+		s.suspects = s.first + uint64(len(s.queue))
 	}
-	s.confirm()
 }
 
 // answer takes the broker's answer to the publication with that identifier.
@@ -342,6 +355,7 @@ func (s *Sink) answer(c *sender, id uint16, reason *ReasonError) {
 	if s.current != c || i >= s.written || s.queue[i].answered {
 		return
 	}
+	s.silences = 0
 	p := s.queue[i]
 	switch {
 	case reason == nil:

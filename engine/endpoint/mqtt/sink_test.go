@@ -236,6 +236,34 @@ func TestSinkFindsTheCulprit(t *testing.T) {
 	}
 }
 
+// The same where the broker closes the connection without saying why, which takes
+// more evidence.
+func TestSinkFindsTheSilentCulprit(t *testing.T) {
+	broker := newScript(t)
+	sink := newSink(t, testConfig(t, broker.addr()), "out")
+	runSink(t, sink)
+	c := broker.greet(false)
+	results := sendAll(t, sink, "bad", "b", "c")
+	c.wantPublishes(false, "bad", "b", "c")
+	c.cut()
+	c = broker.greet(true)
+	c.wantPublishes(true, "bad", "b", "c") // once may be the network
+	c.cut()
+	for range 3 {
+		c = broker.greet(true)
+		c.wantPublishes(true, "bad")
+		c.cut()
+	}
+	wantRefused(t, results, "bad", "connection lost")
+	c = broker.greet(true)
+	c.puback(c.wantPublishes(true, "b")[0], 0)
+	c.puback(c.wantPublishes(true, "c")[0], 0)
+	wantDone(t, results, "b", "c")
+	if got, want := sink.Stats(), (mqtt.SinkStats{Sent: 3, Resent: 8, Refused: 1, Connections: 6}); got != want {
+		t.Errorf("stats are %+v, want %+v", got, want)
+	}
+}
+
 func TestSinkDrains(t *testing.T) {
 	broker := newScript(t)
 	sink := newSink(t, testConfig(t, broker.addr()), "out")
