@@ -17,7 +17,8 @@ import (
 // What WIT has no words for (core modules, nested components, names that are
 // neither an interface's nor a label) becomes a comment. A record, variant, enum,
 // flags or resource that an interface uses without exporting it under a name is
-// an error. An interface that c imports and exports is written once.
+// an error. An interface that c imports and exports is written once, with what
+// either side has.
 func Print(c *types.Component) (string, error) {
 	p := &printer{owners: map[any]owner{}}
 	p.gather(c.Imports)
@@ -38,9 +39,9 @@ func Print(c *types.Component) (string, error) {
 			if i > 0 {
 				p.line("")
 			}
-			p.names = map[any]string{}
+			p.names, p.twins = map[any]string{}, it.twins
 			p.open("interface %s", escape(it.at.name))
-			p.scope(it.at, it.instance.Exports, p.function)
+			p.scope(it.at, it.exports, p.function)
 			p.close()
 		}
 		p.close()
@@ -58,18 +59,35 @@ type printer struct {
 	depth    int
 	err      error
 	packages []*printPackage
-	owners   map[any]owner  // who declares it, for those that an interface does
-	names    map[any]string // its names in the scope being written
+	owners   map[any]owner    // who declares it, for those that an interface does
+	names    map[any]string   // its name in the scope being written
+	twins    map[string][]any // the twins of what the scope declares, by name
+	declared bool             // whether the scope has declared a type of its own yet
 }
 
 type printPackage struct {
 	name       packageName
-	interfaces []printInterface
+	interfaces []*printInterface
 }
 
+// printInterface is an interface with what it is known to export. Where it is both
+// imported and exported, that may be different parts of it, and the types of one
+// side have twins on the other.
 type printInterface struct {
-	at       owner
-	instance *types.Instance
+	at      owner
+	exports []types.Extern
+	twins   map[string][]any // by name
+}
+
+// merge adds the other side.
+func (it *printInterface) merge(exports []types.Extern) {
+	for _, x := range exports {
+		if types.Find(it.exports, x.Name) == nil {
+			it.exports = append(it.exports, x)
+		} else if x.Sort == types.SortType {
+			it.twins[x.Name] = append(it.twins[x.Name], entityOf(x))
+		}
+	}
 }
 
 // owner is an interface, and the name of something in it. The zero owner is the
@@ -120,9 +138,12 @@ func (p *printer) gather(externs []types.Extern) {
 		}
 		at.item = ""
 		pkg := p.pkg(at.pkg)
-		if !slices.ContainsFunc(pkg.interfaces, func(it printInterface) bool { return it.at == at }) {
-			pkg.interfaces = append(pkg.interfaces, printInterface{at, e.Instance})
+		i := slices.IndexFunc(pkg.interfaces, func(it *printInterface) bool { return it.at == at })
+		if i < 0 {
+			i = len(pkg.interfaces)
+			pkg.interfaces = append(pkg.interfaces, &printInterface{at: at, twins: map[string][]any{}})
 		}
+		pkg.interfaces[i].merge(e.Instance.Exports)
 	}
 }
 
@@ -148,6 +169,7 @@ func entityOf(e types.Extern) any {
 // scope writes what is in an interface or the world: its types, then the other
 // externs, by rest. The names of its types go to p.names.
 func (p *printer) scope(at owner, externs []types.Extern, rest func(types.Extern)) {
+	p.declared = false
 	for i := 0; i < len(externs); i++ {
 		if externs[i].Sort != types.SortType {
 			continue
@@ -168,8 +190,11 @@ func (p *printer) scope(at owner, externs []types.Extern, rest func(types.Extern
 // used returns who declares a type, if not the scope at.
 func (p *printer) used(at owner, e types.Extern) (owner, bool) {
 	from, ok := p.owners[entityOf(e)]
-	_, again := p.names[entityOf(e)]
-	return from, ok && !again && !from.sameInterface(at)
+	if p.declared { // an alias keeps its place; a use would be read before
+		_, again := p.names[entityOf(e)]
+		ok = ok && !again
+	}
+	return from, ok && !from.sameInterface(at)
 }
 
 // use writes one use statement for the type externs from number i on that come
@@ -190,7 +215,7 @@ func (p *printer) use(at, from owner, externs []types.Extern, i int) int {
 			item += " as " + escape(externs[i].Name)
 		}
 		items = append(items, item)
-		p.names[entityOf(externs[i])] = externs[i].Name
+		p.name(entityOf(externs[i]), externs[i].Name)
 		last = i
 	}
 	p.line("use %s.{%s};", from.path(at), strings.Join(items, ", "))
@@ -212,6 +237,7 @@ func (o owner) path(at owner) string {
 
 // declare writes the declaration of a type.
 func (p *printer) declare(e types.Extern, among []types.Extern) {
+	p.declared = true
 	entity := entityOf(e)
 	if other, ok := p.names[entity]; ok {
 		p.line("type %s = %s;", escape(e.Name), escape(other))
@@ -219,7 +245,7 @@ func (p *printer) declare(e types.Extern, among []types.Extern) {
 	}
 	switch {
 	case e.Resource != nil:
-		p.names[entity] = e.Name
+		p.name(entity, e.Name)
 		p.resource(e, among)
 		return
 	case e.Type.Kind == types.Record, e.Type.Kind == types.Variant, e.Type.Kind == types.Enum, e.Type.Kind == types.Flags:
@@ -228,10 +254,20 @@ func (p *printer) declare(e types.Extern, among []types.Extern) {
 			p.line("%s,", p.field(e.Type.Kind, f))
 		}
 		p.close()
+	case e.Type.Kind == types.Own: // without own it would name the resource
+		p.line("type %s = own<%s>;", escape(e.Name), p.structure(e.Type))
 	default:
 		p.line("type %s = %s;", escape(e.Name), p.structure(e.Type))
 	}
-	p.names[entity] = e.Name
+	p.name(entity, e.Name)
+}
+
+// name notes the name of a type in the scope, for its twins as well.
+func (p *printer) name(entity any, name string) {
+	p.names[entity] = name
+	for _, twin := range p.twins[name] {
+		p.names[twin] = name
+	}
 }
 
 // field returns a field of a record, a case or a flag.

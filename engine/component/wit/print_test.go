@@ -4,6 +4,7 @@ package wit_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func roundTrip(t testing.TB, c *types.Component) string {
 func TestPrint(t *testing.T) {
 	p := parse(t, `package a:b@1.0.0;
 		interface base { type num = u8; resource r { constructor(n: num); m: func() -> result<_, string>; s: static func(o: borrow<r>); } }
-		interface %use { use base.{num as %type, r}; type same = %type; variant v { %list(list<same>), none }
+		interface %use { use base.{num as %type, r}; variant v { %list(list<%type>), none } type same = %type;
 			f: func(%record: v, x: r) -> option<tuple<u8, char>>; flags fl { a } enum en { a } type res = result<u8>; }
 		world w { use base.{r}; record rec { x: u8, r: r } import %use; import i: interface { use base.{num}; resource r; g: func(x: num, r: r); }
 			import f: func(x: rec); export %use; export %export: func() -> rec; }`)
@@ -79,11 +80,11 @@ package a:b@1.0.0 {
 
   interface %use {
     use base.{num as %type, r};
-    type same = %type;
     variant v {
       %list(list<%type>),
       none,
     }
+    type same = %type;
     flags fl {
       a,
     }
@@ -109,6 +110,36 @@ func TestPrintProcessor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			roundTrip(t, world(t, p, name))
 		})
+	}
+}
+
+// TestPrintParts prints an interface of which the imports and the exports have
+// different parts, as toolchains leave out what a component does not use.
+func TestPrintParts(t *testing.T) {
+	fn := func(typ *types.Type) *types.Func { return &types.Func{Params: []types.Field{{Name: "x", Type: typ}}} }
+	part := func(rest func(rec *types.Type) []types.Extern) []types.Extern {
+		rec := &types.Type{Kind: types.Enum, Fields: []types.Field{{Name: "a"}}}
+		return []types.Extern{{Name: "a:b/c", Sort: types.SortInstance, Instance: &types.Instance{
+			Exports: append([]types.Extern{typeExtern("both", rec)}, rest(rec)...),
+		}}}
+	}
+	text, err := wit.Print(&types.Component{
+		Imports: part(func(both *types.Type) []types.Extern {
+			return []types.Extern{{Name: "f", Sort: types.SortFunc, Func: fn(both)}}
+		}),
+		Exports: part(func(both *types.Type) []types.Extern {
+			return []types.Extern{
+				typeExtern("more", &types.Type{Kind: types.List, Elem: both}),
+				{Name: "f", Sort: types.SortFunc, Func: fn(both)},
+				{Name: "g", Sort: types.SortFunc, Func: fn(both)},
+			}
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"both", "more", "f", "g"}, names(iface(t, parse(t, text), "a:b/c").Exports)); diff != "" {
+		t.Errorf("interface (-want +got):\n%s\n%s", diff, text)
 	}
 }
 
@@ -168,8 +199,7 @@ func textOf(t *rapid.T) string {
 			}
 		}
 		for n := range rapid.IntRange(0, 5).Draw(t, "types") {
-			name := fmt.Sprintf("t%d", n)
-			drawDecl(t, &b, name, local)
+			name := drawDecl(t, &b, n, local)
 			local = append(local, name)
 		}
 		for n := range rapid.IntRange(0, 2).Draw(t, "functions") {
@@ -184,19 +214,28 @@ func textOf(t *rapid.T) string {
 			fmt.Fprintf(&b, "import i%d;\n", i)
 		}
 	}
-	for i := range declared {
-		if rapid.Bool().Draw(t, "export") {
-			fmt.Fprintf(&b, "export i%d;\n", i)
-		}
+	// From some interface on all or none: an exported one must not use an exported
+	// one by way of one that is not.
+	for i := rapid.IntRange(0, len(declared)).Draw(t, "first export"); i < len(declared); i++ {
+		fmt.Fprintf(&b, "export i%d;\n", i)
 	}
 	fmt.Fprintln(&b, "}")
 	return b.String()
 }
 
-func drawDecl(t *rapid.T, b *strings.Builder, name string, local []string) {
-	switch rapid.SampledFrom([]string{"type", "record", "variant", "enum", "flags", "resource"}).Draw(t, "kind") {
+// drawDecl draws the n-th type declaration of an interface and returns its name.
+func drawDecl(t *rapid.T, b *strings.Builder, n int, local []string) string {
+	name := fmt.Sprintf("t%d", n)
+	switch rapid.SampledFrom([]string{"type", "handle", "record", "variant", "enum", "flags", "resource"}).Draw(t, "kind") {
 	case "type":
 		fmt.Fprintf(b, "type %s = %s;\n", name, drawType(t, local, 3))
+	case "handle":
+		resources := slices.DeleteFunc(slices.Clone(local), func(s string) bool { return s[0] != 'r' })
+		if len(resources) == 0 {
+			fmt.Fprintf(b, "resource %s;\n", name)
+			break
+		}
+		fmt.Fprintf(b, "type %s = own<%s>;\n", name, rapid.SampledFrom(resources).Draw(t, "resource"))
 	case "record":
 		fmt.Fprintf(b, "record %s { a: %s, b: %s }\n", name, drawType(t, local, 3), drawType(t, local, 3))
 	case "variant":
@@ -206,9 +245,11 @@ func drawDecl(t *rapid.T, b *strings.Builder, name string, local []string) {
 	case "flags":
 		fmt.Fprintf(b, "flags %s { a }\n", name)
 	default:
+		name = fmt.Sprintf("r%d", n)
 		fmt.Fprintf(b, "resource %s { constructor(x: %s); m: func(o: borrow<%s>) -> %s; s: static func(); }\n",
 			name, drawType(t, local, 2), name, drawType(t, local, 2))
 	}
+	return name
 }
 
 func drawType(t *rapid.T, local []string, depth int) string {

@@ -173,10 +173,11 @@ func TestWorld(t *testing.T) {
 		interface base { type t = u8; resource r; }
 		interface mid { use base.{t}; f: func() -> t; }
 		interface top { use mid.{t}; use base.{r}; g: func(r: borrow<r>) -> t; }
+		interface direct { use base.{t}; f: func() -> t; }
 		interface plain { h: func(); }
 		world imports { import top; import plain; }
 		world exports { export top; }
-		world both { import base; export base; export top; }
+		world both { import base; export direct; export base; }
 		world functions { import f: func(x: u8); export g: func() -> string; }
 		world inline { import i: interface { use base.{t}; f: func() -> t; } export e: interface { g: func(); } }
 		world types { use base.{t as u, r}; record rec { x: u, y: r } import f: func(r: rec); export g: func(r: rec); resource mine { m: func(); } }
@@ -189,7 +190,7 @@ func TestWorld(t *testing.T) {
 	}{
 		{"imports", []string{"a:b/base@1.2.3", "a:b/mid@1.2.3", "a:b/top@1.2.3", "a:b/plain@1.2.3"}, nil},
 		{"exports", []string{"a:b/base@1.2.3", "a:b/mid@1.2.3"}, []string{"a:b/top@1.2.3"}},
-		{"both", []string{"a:b/base@1.2.3", "a:b/mid@1.2.3"}, []string{"a:b/base@1.2.3", "a:b/top@1.2.3"}},
+		{"both", []string{"a:b/base@1.2.3"}, []string{"a:b/base@1.2.3", "a:b/direct@1.2.3"}},
 		{"functions", []string{"f"}, []string{"g"}},
 		{"inline", []string{"a:b/base@1.2.3", "i"}, []string{"e"}},
 		{"types", []string{"a:b/base@1.2.3", "u", "r", "rec", "mine", "[method]mine.m", "f"}, []string{"g"}},
@@ -353,6 +354,8 @@ func TestErrors(t *testing.T) {
 		{"include of itself", inWorld("include w;"), "test.wit:2:7: world w includes itself"},
 		{"include clash", inWorld("include v; import x: func();"), "test.wit:3:12: x is declared twice"},
 		{"include rename", inWorld("include v with { y as z }"), "test.wit:3:18: world v has no y"},
+		{"types of both sides", "package a:b; interface i { type t = u8; } interface j { use i.{t}; } interface k { use j.{t}; } world w { export i; export k; }",
+			"test.wit:1:91: a:b/k has types of a:b/i, which is exported, by way of a:b/j, which is not (export a:b/j, too)"},
 		{"world item", inWorld("f: func();"), `test.wit:3:1: expected import, export, include, use or a type, found "f"`},
 		{"unknown type of a world", inWorld("import f: func(x: tt);"), "test.wit:3:19: unknown type tt"},
 		{"top level", "package a:b; type t = u8;", `test.wit:1:14: expected interface, world or use, found "type"`},

@@ -19,7 +19,8 @@ type elaboration struct {
 	exports  map[*iface]bool      // named as exports, by the world or one it includes
 	exported map[*iface]*resolved // done
 	visiting map[*world]bool
-	index    map[string]int // where a name is among out's imports, or exports
+	through  map[*iface]*iface // what reached returned
+	index    map[string]int    // where a name is among out's imports, or exports
 }
 
 // elaborate returns the component type of w.
@@ -27,7 +28,7 @@ func (r *resolver) elaborate(w *world) (*types.Component, error) {
 	e := &elaboration{
 		r: r, out: &types.Component{}, imported: map[*iface]bool{}, exports: map[*iface]bool{},
 		exported: map[*iface]*resolved{}, visiting: map[*world]bool{},
-		index: map[string]int{},
+		through: map[*iface]*iface{}, index: map[string]int{},
 	}
 	items, err := e.flatten(w)
 	if err != nil {
@@ -211,11 +212,57 @@ func (e *elaboration) importUses(it flatItem) error {
 		if _, err := e.r.resolve(from); err != nil {
 			return err
 		}
+		through, err := e.reached(from)
+		if err != nil {
+			return err
+		}
+		if through != nil {
+			return u.name.pos.errorf("export "+from.full+", too", "%s has types of %s, which is exported, by way of %s, which is not", it.title(), through.full, from.full)
+		}
 		if err := e.importIface(from); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reachesExport returns an exported interface that f uses, directly or not; nil
+// where there is none. Such an f can only be the imported one, with types of the
+// import side, while who exports means those of the export side.
+func (e *elaboration) reachesExport(f *iface) (*iface, error) {
+	for _, u := range f.named() {
+		from, err := e.r.iface(f.scope, u.from)
+		if err != nil {
+			return nil, err
+		}
+		if !e.exports[from] {
+			if from, err = e.reached(from); err != nil {
+				return nil, err
+			}
+		}
+		if from != nil {
+			return from, nil
+		}
+	}
+	return nil, nil
+}
+
+// reached is reachesExport, remembered.
+func (e *elaboration) reached(f *iface) (*iface, error) {
+	if through, ok := e.through[f]; ok {
+		return through, nil
+	}
+	through, err := e.reachesExport(f)
+	e.through[f] = through
+	return through, err
+}
+
+// title names an item for a message.
+func (it flatItem) title() string {
+	if it.iface != nil {
+		return it.iface.full
+	}
+	return it.name
 }
 
 // exportItem adds an export.
