@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rewrite_test
+
+import (
+	"context"
+	_ "embed"
+	"testing"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
+)
+
+//go:embed testdata/kernels.wasm
+var kernels []byte
+
+//go:embed testdata/semantics.wasm
+var semantics []byte
+
+// quantum is what a tick gives.
+const quantum = 1_000_000
+
+// host is what the modules of these tests import: tick and overflow, and a few
+// functions of its own.
+type host struct {
+	tick func(remaining int64) int64 // nil gives a quantum
+	call func()                      // what "call" does; nil does nothing
+
+	ticks int
+	used  int64 // fuel, up to the last tick
+}
+
+func (h *host) funcs() []core.HostFunc {
+	i32, i64 := core.I32, core.I64
+	return []core.HostFunc{
+		{
+			Name: "tick",
+			Type: core.FuncType{Params: []core.ValueType{i64}, Results: []core.ValueType{i64}},
+			Call: func(_ context.Context, stack []uint64) {
+				h.ticks++
+				h.used -= int64(stack[0])
+				fuel := int64(quantum)
+				if h.tick != nil {
+					fuel = h.tick(int64(stack[0]))
+				}
+				h.used += fuel
+				stack[0] = uint64(fuel)
+			},
+		},
+		{
+			Name: "overflow",
+			Call: func(context.Context, []uint64) { panic(core.ErrExhausted) },
+		},
+		{
+			Name: "double",
+			Type: core.FuncType{Params: []core.ValueType{i32}, Results: []core.ValueType{i32}},
+			Call: func(_ context.Context, stack []uint64) { stack[0] = uint64(uint32(2 * stack[0])) },
+		},
+		{
+			Name: "call",
+			Call: func(context.Context, []uint64) {
+				if h.call != nil {
+					h.call()
+				}
+			},
+		},
+	}
+}
+
+var options = rewrite.Options{
+	Tick:     rewrite.Name{Module: "host", Field: "tick"},
+	Overflow: rewrite.Name{Module: "host", Field: "overflow"},
+}
+
+func newEngine(tb testing.TB, config wazero.Config) core.Engine {
+	tb.Helper()
+	e, err := wazero.New(tb.Context(), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return e
+}
+
+// guest is a compiled module that imports from the host only.
+type guest struct {
+	tb     testing.TB
+	engine core.Engine
+	host   core.Instance
+	module core.Module
+}
+
+func compile(tb testing.TB, e core.Engine, wasm []byte, h *host) guest {
+	tb.Helper()
+	hostModule, err := e.CompileHost(tb.Context(), h.funcs())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	hostInstance, err := e.Instantiate(tb.Context(), hostModule, nil, core.Limits{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m, err := e.Compile(tb.Context(), wasm)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return guest{tb, e, hostInstance, m}
+}
+
+func (g guest) instantiate() core.Instance {
+	g.tb.Helper()
+	resolve := func(string) core.Instance { return g.host }
+	i, err := g.engine.Instantiate(g.tb.Context(), g.module, resolve, core.Limits{})
+	if err != nil {
+		g.tb.Fatal(err)
+	}
+	return i
+}
+
+// instantiate compiles and instantiates a module that imports from the host only.
+func instantiate(tb testing.TB, e core.Engine, wasm []byte, h *host) core.Instance {
+	tb.Helper()
+	return compile(tb, e, wasm, h).instantiate()
+}
+
+// instrument rewrites a module with default limits and options.
+func instrument(tb testing.TB, wasm []byte) []byte {
+	tb.Helper()
+	m, err := rewrite.Decode(wasm, rewrite.Limits{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := m.Rewrite(options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
