@@ -11,8 +11,7 @@ SHELL       := /bin/bash
 GRAPHD_TOOLS ?= $(HOME)/.cache/graphd-tools
 export GRAPHD_TOOLS
 
-VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS     := -s -w -X main.version=$(VERSION)
+LDFLAGS     := -s -w
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 PACKAGES    ?= ./...
 FUZZTIME    ?= 30s

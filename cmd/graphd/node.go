@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/wasm-graph/graphd/cmd/internal/wiring"
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// node is everything that graphs on this machine share.
+type node struct {
+	telemetry  *telemetry
+	compiler   *wiring.Compiler
+	deployment *deploy.Deployment
+}
+
+// newNode puts a node together; id is the origin of the time stamps it makes, and
+// artifacts opens registries.
+func newNode(ctx context.Context, id string, logger *slog.Logger, artifacts func(*resource.RegistryEndpoint) (deploy.Artifacts, error)) (_ *node, err error) {
+	n := &node{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close(ctx))
+		}
+	}()
+	if n.telemetry, err = newTelemetry(); err != nil {
+		return nil, err
+	}
+	if n.compiler, err = wiring.NewCompiler(ctx, wiring.CacheDir()); err != nil {
+		return nil, err
+	}
+	drivers, err := wiring.NewDrivers(n.telemetry.meter)
+	if err != nil {
+		return nil, err
+	}
+	clock := wiring.NewClock(id)
+	launcher, err := deploy.NewLauncher(deploy.LauncherConfig{
+		Artifacts: artifacts,
+		Drivers:   drivers,
+		Compiler:  n.compiler,
+		Environment: processor.Environment{
+			Logger: logger,
+			Meter:  n.telemetry.meter,
+			State:  wiring.NewState(clock),
+		},
+		HLC:    clock,
+		Meter:  n.telemetry.meter,
+		Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Logger: logger})
+	return n, nil
+}
+
+// close frees the node; nothing runs on it any more.
+func (n *node) close(ctx context.Context) error {
+	var errs []error
+	if n.compiler != nil {
+		errs = append(errs, n.compiler.Close(ctx))
+	}
+	if n.telemetry != nil {
+		errs = append(errs, n.telemetry.provider.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-graph/graphd/cmd/internal/wiring"
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// runFlags are the flags of graphd run.
+type runFlags struct {
+	files   []string
+	addr    string
+	dataDir string
+	log     logFlags
+}
+
+func newRunCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run -f FILE|DIR",
+		Short: "Run the graphs that resources describe",
+		Long: `Run reads resources from YAML files, or all of a folder, and runs the graphs among
+them until it gets SIGTERM or SIGINT; then it finishes what it has taken and
+exits 0. SIGHUP makes it read the files again: only what has changed is replaced.
+
+http://ADDR serves /healthz, /readyz, /status and /metrics.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := f.log.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), logger)
+		},
+	}
+	cmd.Flags().StringSliceVarP(&f.files, "file", "f", nil, "file or folder of resources; may be given several times")
+	cmd.Flags().StringVar(&f.addr, "addr", "127.0.0.1:9600", "where to serve health and metrics; port 0 takes a free one")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", "graphd-data", "folder for what has to outlive the process")
+	f.log.add(cmd, "info")
+	if err := cmd.MarkFlagRequired("file"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+// load reads and checks the resources.
+func (f *runFlags) load(logger *slog.Logger) (*resource.Set, error) {
+	set, problems, err := resource.Load(f.files...)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(problems.Err(), deploy.CheckOptions(set)); err != nil {
+		return nil, fmt.Errorf("the resources have faults:\n%w", err)
+	}
+	for _, w := range problems.Warnings() {
+		logger.Warn(w.Error())
+	}
+	if len(set.Graphs) == 0 {
+		return nil, fmt.Errorf("there is no DataflowGraph in %v", f.files)
+	}
+	return set, nil
+}
+
+func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
+	set, err := f.load(logger)
+	if err != nil {
+		return err
+	}
+	id, err := wiring.Node(f.dataDir)
+	if err != nil {
+		return err
+	}
+	// What is running is stopped in order, so it must outlive ctx.
+	whole := context.WithoutCancel(ctx)
+	n, err := newNode(whole, id, logger, wiring.Artifacts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close(whole)) }()
+	stop, err := serve(f.addr, n.telemetry.handler(n.deployment.Status), logger)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	wanted := make(chan *resource.Set, 1)
+	wanted <- set
+	var deployment sync.WaitGroup
+	deployment.Go(func() { n.deployment.Run(ctx, wanted) })
+	defer deployment.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("stopping")
+			return nil
+		case <-reload:
+			set, err := f.load(logger)
+			if err != nil {
+				logger.Error("resources not taken over; what runs goes on", "error", err)
+				continue
+			}
+			select {
+			case wanted <- set:
+				logger.Info("resources read again")
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// serve serves HTTP on addr until the returned function is called.
+func serve(addr string, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("serve health and metrics: %w; choose another address with --addr", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("health and metrics are not served any more", "error", err)
+		}
+	})
+	logger.Info("serving health and metrics", "address", "http://"+listener.Addr().String())
+	return func() {
+		if err := server.Close(); err != nil {
+			logger.Error("server did not close cleanly", "error", err)
+		}
+		serving.Wait()
+	}, nil
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wiring
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
+	"github.com/wasm-graph/graphd/engine/resource"
+)
+
+// Drivers serves endpoints by their types, of which there is one so far: MQTT.
+type Drivers struct {
+	meter   metric.Meter
+	dropped metric.Int64ObservableCounter
+}
+
+// NewDrivers returns Drivers that report to meter.
+func NewDrivers(meter metric.Meter) (*Drivers, error) {
+	dropped, err := meter.Int64ObservableCounter("aio_dataflow_messages_dropped_when_busy",
+		metric.WithDescription("QoS 0 messages for which the graph had no room"))
+	if err != nil {
+		return nil, fmt.Errorf("wiring: make metrics: %w", err)
+	}
+	return &Drivers{meter: meter, dropped: dropped}, nil
+}
+
+// Source implements deploy.Drivers.
+func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, error) {
+	config, err := mqttConfig(b)
+	if err != nil {
+		return nil, err
+	}
+	source, err := mqtt.NewSource(config, filters...)
+	if err != nil {
+		return nil, err
+	}
+	return &observedSource{source, d, b.Client}, nil
+}
+
+// Sink implements deploy.Drivers.
+func (d *Drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
+	config, err := mqttConfig(b)
+	if err != nil {
+		return nil, err
+	}
+	return mqtt.NewSink(config, topic)
+}
+
+// observedSource is a source whose losses are measured while it runs.
+type observedSource struct {
+	*mqtt.Source
+	drivers *Drivers
+	client  string
+}
+
+// Run implements endpoint.Source.
+func (s *observedSource) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-chan struct{}) error {
+	option := metric.WithAttributeSet(attribute.NewSet(attribute.String("client", s.client)))
+	registration, err := s.drivers.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(s.drivers.dropped, int64(s.Stats().Dropped), option)
+		return nil
+	}, s.drivers.dropped)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Source.Run(ctx, emit, flush), registration.Unregister())
+}
+
+// mqttConfig is an endpoint's settings in the driver's words, where zero means the
+// default and a negative duration means none.
+func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
+	m := b.Endpoint.MQTT
+	config := mqtt.Config{
+		Address:       m.Host,
+		ClientID:      b.Client,
+		QoS:           mqtt.AtLeastOnce,
+		MaxInflight:   m.MaxInflight,
+		SessionExpiry: orNone(m.SessionExpiry),
+		KeepAlive:     orNone(m.KeepAlive),
+		Logger:        b.Logger,
+	}
+	if m.QoS == 0 {
+		config.QoS = mqtt.AtMostOnce
+	}
+	if m.NeverRetain {
+		config.Retain = mqtt.NeverRetain
+	}
+	if m.TLS.Disabled {
+		return config, nil
+	}
+	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if b.CA != nil {
+		pool, err := certPool(b.CA)
+		if err != nil {
+			return mqtt.Config{}, err
+		}
+		config.TLS.RootCAs = pool
+	}
+	return config, nil
+}
+
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// certPool returns the certificates in a ConfigMap, whatever its keys are called.
+func certPool(c *resource.ConfigMap) (*x509.CertPool, error) {
+	pool, found := x509.NewCertPool(), false
+	for _, text := range c.Data {
+		found = pool.AppendCertsFromPEM(text) || found
+	}
+	if !found {
+		return nil, fmt.Errorf("wiring: ConfigMap %s has no certificate in PEM form", c.Key)
+	}
+	return pool, nil
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wiring is the table where the parts meet: which engine runs core modules,
+// which driver serves which type of endpoint, where artifacts come from. Both
+// programs use it, and nothing else chooses an implementation.
+package wiring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/state"
+	"github.com/wasm-graph/graphd/engine/state/memory"
+	"github.com/wasm-graph/graphd/oras"
+)
+
+// Compiler compiles components, with the engine that runs their core modules. It
+// is safe for concurrent use.
+type Compiler struct {
+	engine  *wazero.Engine
+	runtime *component.Runtime
+}
+
+// NewCompiler returns a Compiler that keeps compiled code in cacheDir; empty means
+// that it keeps none.
+func NewCompiler(ctx context.Context, cacheDir string) (*Compiler, error) {
+	engine, err := wazero.New(ctx, wazero.Config{CacheDir: cacheDir})
+	if err != nil {
+		return nil, fmt.Errorf("wiring: start engine: %w", err)
+	}
+	runtime, err := component.New(component.Config{Engine: engine})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("wiring: start engine: %w", err), engine.Close(ctx))
+	}
+	return &Compiler{engine: engine, runtime: runtime}, nil
+}
+
+// CacheDir returns the folder for compiled code: of the user, or none where the
+// machine has no such place.
+func CacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "graphd", "compiled")
+}
+
+// Load implements deploy.Compiler.
+func (c *Compiler) Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error) {
+	return processor.Load(ctx, c.runtime, name, wasm)
+}
+
+// Close frees everything that was compiled; no operator runs any more.
+func (c *Compiler) Close(ctx context.Context) error { return c.engine.Close(ctx) }
+
+// NewClock returns the clock of a node in real time.
+func NewClock(node string) *hlc.Clock {
+	return hlc.NewClock(hlc.Config{Node: node, Now: time.Now})
+}
+
+// NewState returns the state store that operators see.
+func NewState(clock *hlc.Clock) state.Store {
+	return memory.New(memory.Config{Clock: clock, Now: time.Now})
+}
+
+// Node returns the id of this node, a UUID that is kept in the data folder: it
+// names the origin of the time stamps made here. The folder is made if it isn't
+// there.
+func Node(dataDir string) (string, error) {
+	file := filepath.Join(dataDir, "node-id")
+	text, err := os.ReadFile(file)
+	if err == nil {
+		id, err := uuid.ParseBytes(text)
+		if err != nil {
+			return "", fmt.Errorf("wiring: read %s: %w; remove it for a new one", file, err)
+		}
+		return id.String(), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("wiring: read node id: %w", err)
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return "", fmt.Errorf("wiring: make node id: %w", err)
+	}
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", fmt.Errorf("wiring: make data folder: %w", err)
+	}
+	if err := os.WriteFile(file, []byte(id.String()), 0o600); err != nil {
+		return "", fmt.Errorf("wiring: keep node id: %w", err)
+	}
+	return id.String(), nil
+}
+
+// artifacts gives package deploy what package oras finds.
+type artifacts struct{ source oras.Source }
+
+// Artifacts opens what a RegistryEndpoint names. A relative folder is relative to
+// the file that declares the endpoint.
+func Artifacts(r *resource.RegistryEndpoint) (deploy.Artifacts, error) {
+	source, err := oras.Open(r.Host, oras.Options{BaseDir: filepath.Dir(r.File)})
+	if err != nil {
+		return nil, err
+	}
+	return artifacts{source}, nil
+}
+
+// Definition implements deploy.Artifacts.
+func (a artifacts) Definition(ctx context.Context, ref string) ([]byte, string, error) {
+	artifact, err := a.source.Fetch(ctx, ref, oras.Graph)
+	if err != nil {
+		return nil, "", err
+	}
+	return artifact.Content, artifact.Digest, nil
+}
+
+// Component implements deploy.Artifacts.
+func (a artifacts) Component(ctx context.Context, ref string) ([]byte, string, error) {
+	artifact, err := a.source.Fetch(ctx, ref, oras.Component)
+	if err != nil {
+		return nil, "", err
+	}
+	return artifact.Content, artifact.ContentDigest, nil
+}
