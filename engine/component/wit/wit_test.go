@@ -4,6 +4,7 @@ package wit_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -412,6 +413,18 @@ func TestSharedTypesAreCheap(t *testing.T) {
 	}
 	b.WriteString("f: func() -> " + last + "; }")
 	iface(t, parse(t, b.String()), "i")
+}
+
+// TestSharedWorldsAreCheap parses worlds that include others again and again.
+func TestSharedWorldsAreCheap(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("package a:b; interface i {} world w0 { import i; import f: func(); }\n")
+	for n := range 64 {
+		fmt.Fprintf(&b, "world w%d { include w%d; include w%d; }\n", n+1, n, n)
+	}
+	if diff := cmp.Diff([]string{"a:b/i", "f"}, names(world(t, parse(t, b.String()), "w64").Imports)); diff != "" {
+		t.Errorf("imports (-want +got):\n%s", diff)
+	}
 }
 
 func TestProcessor(t *testing.T) {

@@ -19,15 +19,16 @@ type elaboration struct {
 	exports  map[*iface]bool      // named as exports, by the world or one it includes
 	exported map[*iface]*resolved // done
 	visiting map[*world]bool
-	through  map[*iface]*iface // what reached returned
-	index    map[string]int    // where a name is among out's imports, or exports
+	flat     map[*world][]flatItem // what flatten returned
+	through  map[*iface]*iface     // what reached returned
+	index    map[string]int        // where a name is among out's imports, or exports
 }
 
 // elaborate returns the component type of w.
 func (r *resolver) elaborate(w *world) (*types.Component, error) {
 	e := &elaboration{
 		r: r, out: &types.Component{}, imported: map[*iface]bool{}, exports: map[*iface]bool{},
-		exported: map[*iface]*resolved{}, visiting: map[*world]bool{},
+		exported: map[*iface]*resolved{}, visiting: map[*world]bool{}, flat: map[*world][]flatItem{},
 		through: map[*iface]*iface{}, index: map[string]int{},
 	}
 	items, err := e.flatten(w)
@@ -66,19 +67,28 @@ type flatItem struct {
 
 // flatten returns the items of w and of the worlds it includes.
 func (e *elaboration) flatten(w *world) ([]flatItem, error) {
+	if items, ok := e.flat[w]; ok {
+		return items, nil
+	}
 	if e.visiting[w] {
 		return nil, w.name.pos.errorf("", "world %s includes itself", w.name.text)
 	}
 	e.visiting[w] = true
 	defer delete(e.visiting, w)
 	items := []flatItem{{own: w.own, pos: w.name.pos}}
+	seen := map[flatItem]bool{}
 	for _, it := range w.items {
 		if it.include {
 			more, err := e.include(w, it)
 			if err != nil {
 				return nil, err
 			}
-			items = append(items, more...)
+			for _, m := range more { // once, where several included worlds have it
+				if !seen[m] {
+					items = append(items, m)
+				}
+				seen[m] = true
+			}
 			continue
 		}
 		flat := flatItem{export: it.export, name: it.name.text, pos: it.pos, inline: it.inline, fn: it.fn, types: w.own}
@@ -88,12 +98,15 @@ func (e *elaboration) flatten(w *world) ([]flatItem, error) {
 				return nil, err
 			}
 			flat.iface = f
-			if slices.ContainsFunc(items, func(o flatItem) bool { return o.iface == f && o.export == it.export && !o.included }) {
+			key := flatItem{iface: f, export: it.export}
+			if seen[key] {
 				return nil, it.pos.errorf("", "interface %s is named twice", it.path.name.text)
 			}
+			seen[key] = true
 		}
 		items = append(items, flat)
 	}
+	e.flat[w] = items
 	return items, nil
 }
 
@@ -107,6 +120,7 @@ func (e *elaboration) include(w *world, it *worldItem) ([]flatItem, error) {
 	if err != nil {
 		return nil, err
 	}
+	items = slices.Clone(items)
 	for i := range items {
 		items[i].included = true
 	}
