@@ -45,6 +45,9 @@ type Options struct {
 	Subset bool
 }
 
+// ErrNoExport says that a module exports nothing that the world exports.
+var ErrNoExport = errors.New("module exports nothing that the world exports")
+
 // Component returns a component that wraps the core module and fits world. The
 // result shares nothing with module.
 //
@@ -226,9 +229,9 @@ func (e *encoder) selectExports(subset bool) error {
 	}
 	if len(e.exports) == 0 && len(e.world.exports) > 0 {
 		if _, command := e.main.exports["_start"]; command {
-			return errors.New("module is a program: it exports _start and no function of the world; build it as a library (Go: -buildmode=c-shared)")
+			return fmt.Errorf("%w: it is a program, with _start; build it as a library (Go: -buildmode=c-shared)", ErrNoExport)
 		}
-		return fmt.Errorf("module exports nothing that the world exports; it could export %s", names(e.world.exports))
+		return fmt.Errorf("%w; it could export %s", ErrNoExport, names(e.world.exports))
 	}
 	return nil
 }

@@ -332,7 +332,7 @@ func TestComponentErrors(t *testing.T) {
 		{"exports nothing", coreModule{memory: true, funcs: []coreFunc{realloc}},
 			"module exports nothing that the world exports; it could export a:processor/map@1.1.0, a:processor/filter@1.1.0"},
 		{"program", coreModule{memory: true, funcs: []coreFunc{{"_start", sig(nil), nil}}},
-			"module is a program: it exports _start and no function of the world; build it as a library (Go: -buildmode=c-shared)"},
+			"module exports nothing that the world exports: it is a program, with _start; build it as a library (Go: -buildmode=c-shared)"},
 		{"half an interface", coreModule{memory: true, funcs: []coreFunc{realloc, mapProcess}},
 			`module does not export function "a:processor/map@1.1.0#init", which the world's export "a:processor/map@1.1.0" needs`},
 		{"unknown function", coreModule{memory: true, funcs: []coreFunc{realloc, filterProcess, {"a:processor/filter@1.1.0#proces", sig(nil), nil}}},
