@@ -25,8 +25,6 @@ type InstanceConfig struct {
 	// Memory bounds each linear memory, in bytes; default 256 MiB. A guest that
 	// asks for more is told no.
 	Memory uint64
-	// TableElements bounds each table; default 1,000,000.
-	TableElements uint32
 	// Handles bounds the handles that the component may hold; default 65,536.
 	Handles int
 	// Deadline bounds each call of an export, default 1 s; Start bounds the
@@ -44,9 +42,6 @@ type InstanceConfig struct {
 func (c InstanceConfig) withDefaults() InstanceConfig {
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
-	}
-	if c.TableElements == 0 {
-		c.TableElements = 1_000_000
 	}
 	if c.Handles == 0 {
 		c.Handles = 1 << 16
@@ -150,7 +145,7 @@ func (i *Instance) start(ctx context.Context) (err error) {
 	i.enter(ctx, i.config.Start)
 	defer i.leave()
 	resolve := func(slot string) core.Instance { return i.slots[slotNumber(slot)] }
-	limits := core.Limits{MemoryBytes: i.config.Memory, TableElements: i.config.TableElements}
+	limits := core.Limits{MemoryBytes: i.config.Memory}
 	if i.slots[0], err = c.engine.Instantiate(&i.context, c.host, resolve, limits); err != nil {
 		return err
 	}

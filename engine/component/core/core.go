@@ -80,10 +80,11 @@ type HostFunc struct {
 	Call func(ctx context.Context, stack []uint64)
 }
 
-// Limits bound one instance. The zero value means the engine's own bounds.
+// Limits bound one instance. The zero value means the engine's own bounds. Tables
+// are bounded by the maximum that their modules declare, which package rewrite
+// lowers.
 type Limits struct {
-	MemoryBytes   uint64 // linear memory, per memory; growing past it fails as memory.grow does (-1)
-	TableElements uint32 // per table
+	MemoryBytes uint64 // linear memory, per memory; growing past it fails as memory.grow does (-1)
 }
 
 // Engine compiles and instantiates core modules. It is safe for concurrent use.
@@ -98,8 +99,8 @@ type Engine interface {
 	CompileHost(ctx context.Context, funcs []HostFunc) (Module, error)
 	// Instantiate links m against the instances that resolve returns for each
 	// slot name, and runs its start function; nothing else is called. An import
-	// that is missing, or has another type, is an error. A memory or table that
-	// starts above its limit is an error.
+	// that is missing, or has another type, is an error. A memory that starts above
+	// its limit is an error.
 	Instantiate(ctx context.Context, m Module, resolve func(slot string) Instance, limits Limits) (Instance, error)
 	// Close releases the engine and everything compiled by it.
 	Close(ctx context.Context) error
