@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -108,7 +109,10 @@ func instantiate(t testing.TB, c *component.Component, config component.Instance
 		}
 		return i
 	}
-	config.Imports = append(wasi.New(wasi.Config{Stderr: &o.stderr}).Interfaces(),
+	config.Imports = append(wasi.New(wasi.Config{
+		Stderr:    &o.stderr,
+		WallClock: func() time.Time { return time.Unix(1700000000, 0) },
+	}).Interfaces(),
 		&component.Interface{
 			Name: typesInterface,
 			Type: declare(typesInterface),

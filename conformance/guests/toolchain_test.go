@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build guests
+
+package guests_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wasm-graph/graphd/conformance/guests"
+)
+
+// built returns a file that the Makefile builds.
+func built(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("../../build/guests", name))
+	if err != nil {
+		t.Fatalf("%v; run make -C conformance/guests", err)
+	}
+	return data
+}
+
+// reverse is the scenario of the guest in rust.
+var reverse = scenario{
+	settings: []string{"property", "count"},
+	log:      "2 reverse/map: writing user property count",
+	in:       plain,
+	want: message{
+		Topic: "in", Payload: "x ,eßürG", ContentType: "text/plain",
+		Properties: append([][2]string{{"k", "v"}, {"k", "w"}}, [2]string{"count", "8"}),
+	},
+	refused: map[string]string{"\xff": "payload is no text: invalid utf-8 sequence"},
+}
+
+// celsius is the scenario of the guest in js.
+var celsius = scenario{
+	settings: []string{"a", "1", "b", "2"},
+	log:      "2 celsius/map: started at 2023-11-14T22:13:20.000Z",
+	stderr:   "celsius: 2 settings\n",
+	in:       message{Topic: "in", Payload: `{"temperature":{"value":100.0,"unit":"F"}}`},
+	want: message{
+		Topic: "in", Payload: `{"temperature":{"value":37.77777777777778,"unit":"C"}}`,
+		ContentType: "application/json",
+	},
+	refused: map[string]string{"{": "payload is no JSON"},
+}
+
+func TestToolchains(t *testing.T) {
+	wasip1 := reverse // which has a standard error
+	wasip1.stderr = "reverse: 1 settings\n"
+	for _, tt := range []struct {
+		file     string
+		scenario scenario
+	}{
+		{"c/map.component.wasm", cMap},
+		{"c/map.wasm", cMap},
+		{"rust/reverse.component.wasm", reverse},
+		{"rust/reverse.wasm", reverse},
+		{"rust/reverse-wasip1.component.wasm", wasip1},
+		{"rust/reverse-wasip1.wasm", wasip1},
+		{"js/celsius.component.wasm", celsius},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			data := built(t, tt.file)
+			if !strings.Contains(tt.file, ".component.") { // a core module: ours to wrap
+				data = componentOf(t, data)
+				validate(t, data)
+				if err := wasmTools(t, data[:len(data)-1], "validate", "--features", "all"); err == nil {
+					t.Error("wasm-tools validates the component even without its last byte")
+				}
+			}
+			tt.scenario.run(t, compile(t, data))
+		})
+	}
+}
+
+func TestHostileByWasmTools(t *testing.T) { hostile(t, built(t, "c/hostile.component.wasm")) }
+
+// The core modules that are kept are those that come out of the sources.
+func TestKeptModules(t *testing.T) {
+	for name, kept := range map[string][]byte{"map": guests.Map(), "hostile": guests.Hostile()} {
+		if !bytes.Equal(built(t, "c/"+name+".wasm"), kept) {
+			t.Errorf("c/testdata/%[1]s.wasm is not what c/%[1]s.c compiles to; copy build/guests/c/%[1]s.wasm there", name)
+		}
+	}
+}
+
+// validate checks a component with wasm-tools.
+func validate(t testing.TB, data []byte) {
+	t.Helper()
+	if err := wasmTools(t, data, "validate", "--features", "all"); err != nil {
+		t.Errorf("wasm-tools validate: %v", err)
+	}
+}
+
+// wasmTools runs a command of wasm-tools on data. What it says of it goes to the log.
+func wasmTools(t testing.TB, data []byte, args ...string) error {
+	t.Helper()
+	program := os.Getenv("WASM_TOOLS")
+	if program == "" {
+		t.Fatal("WASM_TOOLS does not name the program; run make -C conformance/guests check")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Stdin = bytes.NewReader(data)
+	out, err := cmd.CombinedOutput()
+	if len(out) > 0 {
+		t.Logf("wasm-tools %s: %s", strings.Join(args, " "), out)
+	}
+	return err
+}
