@@ -176,7 +176,8 @@ func (h *Host) functions() map[string]map[string]function {
 // none is a function that answers with an empty option.
 func none(caller, []value.Value) (value.Value, error) { return value.None(), nil }
 
-// Interfaces returns the interfaces that the host gives to its instance.
+// Interfaces returns the interfaces that the host gives to its instance, in no
+// particular order.
 func (h *Host) Interfaces() []*component.Interface {
 	functions := h.functions()
 	interfaces := make([]*component.Interface, 0, len(functions))
