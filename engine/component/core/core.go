@@ -70,6 +70,7 @@ func (t FuncType) String() string { return fmt.Sprintf("%v -> %v", t.Params, t.R
 // HostFunc is a function that the host gives to guests. Call reads its
 // parameters from the front of stack and leaves its results there: stack is as
 // long as the larger of the two, one slot a value, 32-bit values in the low half.
+// The high half of a 32-bit value is undefined: who reads one takes the low half.
 // ctx is the very value given to Func.Call (or Instantiate) on the way in, so an
 // embedder may pass its own context type and recover it by a type assertion.
 // To trap, Call panics with an error; the engine unwinds the guest and returns

@@ -1,0 +1,20 @@
+;; SPDX-License-Identifier: Apache-2.0
+;; wasm-tools parse consumer.wat -o consumer.wasm
+(module $consumer
+  (import "1" "add" (func $add (param i32 i32) (result i32)))
+  (import "1" "memory" (memory 1))
+  (import "1" "table" (table 2 funcref))
+  (import "1" "global" (global $global (mut i32)))
+  (import "1" "constant" (global $constant i32))
+  (elem (offset (i32.const 1)) func $triple $negate)
+  (elem (offset (i32.const 3)) func $add)
+  (data (global.get $constant) "from the consumer")
+  (func $triple (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+  (func $negate (param i32) (result i32) (i32.sub (i32.const 0) (local.get 0)))
+  (func (export "add three") (param i32 i32 i32) (result i32)
+    (call $add (call $add (local.get 0) (local.get 1)) (local.get 2)))
+  (func (export "store") (param i32 i32) (i32.store (local.get 0) (local.get 1)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "global.set") (param i32) (global.set $global (i32.add (local.get 0) (global.get $constant))))
+  (export "add" (func $add))
+  (export "memory" (memory 0)))
