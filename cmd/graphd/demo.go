@@ -185,10 +185,10 @@ func awaitReady(ctx context.Context, d *deploy.Deployment) error {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
+		if d.Ready() == nil {
+			return nil
+		}
 		for _, s := range d.Status() {
-			if ready(s) {
-				return nil
-			}
 			if s.Health == engine.Unavailable {
 				return fmt.Errorf("the graph does not start: %s", s.Message)
 			}

@@ -93,7 +93,7 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
-	stop, err := serve(f.addr, n.telemetry.handler(n.deployment.Status), logger)
+	stop, err := serve(f.addr, n.telemetry.handler(n.deployment), logger)
 	if err != nil {
 		return err
 	}

@@ -6,16 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/otlptranslator"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
-	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/deploy"
 )
 
@@ -30,8 +29,9 @@ func newTelemetry() (*telemetry, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Names stay as they are: operators choose their own, and some are public.
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutUnits(),
-		exporter.WithoutCounterSuffixes(), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
+	reader, err := exporter.New(exporter.WithRegisterer(registry),
+		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithoutSuffixes),
+		exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
 	if err != nil {
 		return nil, fmt.Errorf("make metrics: %w", err)
 	}
@@ -45,38 +45,24 @@ func newTelemetry() (*telemetry, error) {
 //	/readyz   200 while every graph runs and is connected, else 503
 //	/status   how each graph is, as JSON
 //	/metrics  measurements, for Prometheus
-func (t *telemetry) handler(status func() []deploy.Status) http.Handler {
+func (t *telemetry) handler(d *deploy.Deployment) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		for _, s := range status() {
-			if !ready(s) {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				fmt.Fprintf(w, "%s: %s %s %s\n", s.Graph, s.Health, s.Reason, s.Message)
-				return
-			}
+		if err := d.Ready(); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, err)
+			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		// A reader that has gone away is its own affair.
-		_ = json.NewEncoder(w).Encode(map[string]any{"graphs": append([]deploy.Status{}, status()...)})
+		_ = json.NewEncoder(w).Encode(map[string]any{"graphs": append([]deploy.Status{}, d.Status()...)})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{}))
 	return mux
-}
-
-// ready reports whether a graph does its work. One that is degraded does, unless
-// it isn't connected.
-func ready(s deploy.Status) bool {
-	switch s.Health {
-	case engine.Available:
-		return true
-	case engine.Degraded:
-		return !strings.HasSuffix(string(s.Reason), "ChannelClosed")
-	}
-	return false
 }

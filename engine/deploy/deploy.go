@@ -15,6 +15,8 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -47,6 +49,7 @@ type Deployment struct {
 
 	mu     sync.Mutex
 	status map[resource.Key]*condition // guarded by mu
+	told   bool                        // guarded by mu: a set has been received
 }
 
 // condition is a graph's status, and whom to ask for news.
@@ -84,6 +87,24 @@ func (d *Deployment) Status() []Status {
 	}
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
 	return all
+}
+
+// Ready returns nil once what is wanted is known and every graph does its work: it
+// runs and is connected. Otherwise the error says which one doesn't, and why. It may
+// be called from any goroutine.
+func (d *Deployment) Ready() error {
+	d.mu.Lock()
+	told := d.told
+	d.mu.Unlock()
+	if !told {
+		return errors.New("nothing is known yet of what is wanted")
+	}
+	for _, s := range d.Status() {
+		if !s.Works() {
+			return fmt.Errorf("%s: %s %s %s", s.Graph, s.Health, s.Reason, s.Message)
+		}
+	}
+	return nil
 }
 
 // set takes over a status; its time is that of the last change of health.
@@ -150,6 +171,9 @@ func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*ru
 			d.supervise(graphCtx, set, key)
 		}()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = true
 }
 
 // stop ends graphs, all at once, and waits until they have drained.

@@ -136,6 +136,9 @@ func (s *stage) want(t *testing.T, events ...string) {
 func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, d, wanted, stop := start(t)
+		if err := d.Ready(); err == nil {
+			t.Error("ready before anything is wanted")
+		}
 		a, b := text("a", "simple:1", ""), text("b", "simple:1", "")
 		wanted <- set(t, broker, a, b)
 		s.want(t, "a runs simple:1", "b runs simple:1")
@@ -149,6 +152,10 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 		s.want(t, "b drained", "b runs simple:2", "c drained")
 		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != engine.Available {
 			t.Errorf("Status() = %v", got)
+		}
+
+		if err := d.Ready(); err != nil {
+			t.Errorf("Ready() = %v", err)
 		}
 
 		// What a graph refers to has changed.
@@ -177,6 +184,10 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, d.Status()); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
+		}
+
+		if err := d.Ready(); err == nil || err.Error() != "azure-iot-operations/a: Unavailable DataflowGraphModuleDownloadFailed no such tag" {
+			t.Errorf("Ready() = %v", err)
 		}
 
 		// After 1, 2, 4, 8, 16, 32, 60 and 60 s.

@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/wasm-graph/graphd/engine"
@@ -29,6 +30,18 @@ type Status struct {
 	Reason  Reason       `json:"reasonCode,omitempty"`
 	Message string       `json:"message,omitempty"`
 	Since   time.Time    `json:"lastTransitionTime"` // of Health, as far as anybody looked
+}
+
+// Works reports whether the graph does its work. One that is degraded does, unless
+// it isn't connected.
+func (s Status) Works() bool {
+	switch s.Health {
+	case engine.Available:
+		return true
+	case engine.Degraded:
+		return !strings.HasSuffix(string(s.Reason), "ChannelClosed")
+	}
+	return false
 }
 
 // Failure is an error with a reason code.

@@ -10,8 +10,7 @@ import (
 
 // checkGraph checks a graph's own structure: what its connections name, in which
 // directions they may lead, and what is built so far of what the kind allows.
-func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node, spec document.Object) {
-	d.refer(spec.Optional("profileRef"), "DataflowProfile", g.Namespace, g.Profile)
+func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node) {
 	reader := d.reader
 	kind, all := map[string]string{}, []string(nil)
 	for _, s := range g.Sources {

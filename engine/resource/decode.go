@@ -218,9 +218,9 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 		}
 	}
 	nodes := spec.Required("nodes", "write nodes: with a Source, a Graph and a Destination")
-	seen := map[string]bool{}
+	seen, sound := map[string]bool{}, true
 	for _, n := range nodes.List() {
-		d.node(g, n, seen)
+		sound = d.node(g, n, seen) && sound
 	}
 	connections := spec.Required("nodeConnections", "write nodeConnections: that lead from the source to the destination")
 	for _, n := range connections.List() {
@@ -244,10 +244,14 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 		})
 	}
 	d.set.Graphs[meta.Key] = g
-	d.checkGraph(g, nodes, spec)
+	d.refer(spec.Optional("profileRef"), "DataflowProfile", g.Namespace, g.Profile)
+	if sound {
+		d.checkGraph(g, nodes)
+	}
 }
 
-func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) {
+// node reads a node into g, and reports whether it can be told what it is.
+func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) bool {
 	o := n.Object("name", "nodeType", "sourceSettings", "graphSettings", "destinationSettings")
 	nameNode := o.Required("name", "")
 	name := nameNode.Text()
@@ -336,6 +340,7 @@ func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) 
 		d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, destination.Endpoint)
 		g.Destinations = append(g.Destinations, destination)
 	}
+	return kind != "" && name != ""
 }
 
 // checkFilter checks an MQTT topic filter.

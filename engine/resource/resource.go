@@ -32,7 +32,10 @@ const (
 )
 
 // Key identifies an object among those of its kind.
-type Key struct{ Namespace, Name string }
+type Key struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
 
 func (k Key) String() string { return k.Namespace + "/" + k.Name }
 

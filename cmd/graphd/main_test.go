@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wasm-graph/graphd/cmd/internal/broker"
+	"github.com/wasm-graph/graphd/operators/build"
+)
+
+// TestMain makes the test binary the graphd that scripts run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"graphd": main})
+}
+
+// patience is how long a script waits for what must happen.
+const patience = 30 * time.Second
+
+// TestScripts runs testdata/script/*.txtar over the real program. Each script has a
+// broker of its own, $BROKER, an address to serve health on, $ADDR, a folder with
+// temperature.wasm, $MODULES, and the folder of our definitions, $GRAPHS. Commands
+// beside the usual ones:
+//
+//	expand FILE            replace ${NAME} in a file by what the environment has
+//	edit FILE OLD NEW      replace text that is in a file
+//	subscribe FILTER       collect what is published on topics that match
+//	publish TOPIC PAYLOAD  publish; the payload is text, or @FILE
+//	received N [FILE]      wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE
+//	get PATH CODE [TEXT]   GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
+//	                       becomes stdout
+//	signal NAME            send HUP or TERM to the program in the background
+func TestScripts(t *testing.T) {
+	modules := t.TempDir()
+	component, err := build.Operator(t.Context(), filepath.Join("..", "..", "operators", "temperature"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(modules, "temperature.wasm"), component.Bytes, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	graphs, err := filepath.Abs(filepath.Join("..", "..", "graphs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := t.TempDir() // compiled code: once for all scripts
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			b, err := broker.Start()
+			if err != nil {
+				return err
+			}
+			env.Defer(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			addr, err := freeAddress()
+			if err != nil {
+				return err
+			}
+			env.Values[stageKey{}] = &stage{broker: b, addr: addr, changed: make(chan struct{}, 1)}
+			env.Setenv("BROKER", b.Address())
+			env.Setenv("ADDR", addr)
+			env.Setenv("MODULES", modules)
+			env.Setenv("GRAPHS", graphs)
+			env.Setenv("XDG_CACHE_HOME", cache)
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"expand":    command((*stage).expand),
+			"edit":      command((*stage).edit),
+			"signal":    command((*stage).signal),
+			"subscribe": command((*stage).subscribe),
+			"publish":   command((*stage).publish),
+			"received":  command((*stage).receivedCommand),
+			"get":       command((*stage).get),
+		},
+	})
+}
+
+// freeAddress returns a loopback address that nobody listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// stage is what surrounds the program in one script.
+type stage struct {
+	broker *broker.Broker
+	addr   string
+
+	mu       sync.Mutex
+	received []string      // guarded by mu
+	changed  chan struct{} // has room for one signal
+}
+
+type stageKey struct{}
+
+// command makes a script command of a method.
+func command(do func(*stage, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("unsupported: ! before this command")
+		}
+		ts.Check(do(ts.Value(stageKey{}).(*stage), ts, args))
+	}
+}
+
+func (s *stage) expand(ts *testscript.TestScript, args []string) error {
+	return os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o644)
+}
+
+func (s *stage) edit(ts *testscript.TestScript, args []string) error {
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		return fmt.Errorf("%s has no %q", args[0], args[1])
+	}
+	return os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644)
+}
+
+func (s *stage) signal(ts *testscript.TestScript, args []string) error {
+	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}
+	return ts.BackgroundCmds()[0].Process.Signal(signals[args[0]])
+}
+
+func (s *stage) subscribe(_ *testscript.TestScript, args []string) error {
+	return s.broker.Subscribe(args[0], func(topic string, payload []byte) {
+		s.mu.Lock()
+		s.received = append(s.received, topic+" "+string(payload))
+		s.mu.Unlock()
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	})
+}
+
+func (s *stage) publish(ts *testscript.TestScript, args []string) error {
+	payload := args[1]
+	if file, ok := strings.CutPrefix(payload, "@"); ok {
+		payload = ts.ReadFile(file)
+	}
+	return s.broker.Publish(args[0], []byte(payload))
+}
+
+func (s *stage) receivedCommand(ts *testscript.TestScript, args []string) error {
+	var want int
+	if _, err := fmt.Sscan(args[0], &want); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		got := append([]string(nil), s.received...)
+		s.mu.Unlock()
+		if len(got) >= want {
+			if len(got) > want {
+				return fmt.Errorf("received %d messages, want %d:\n%s", len(got), want, strings.Join(got, "\n"))
+			}
+			if len(args) > 1 {
+				if lines := strings.Join(got, "\n") + "\n"; lines != ts.ReadFile(args[1]) {
+					return fmt.Errorf("received\n%swant\n%s", lines, ts.ReadFile(args[1]))
+				}
+			}
+			return nil
+		}
+		select {
+		case <-s.changed:
+		case <-ctx.Done():
+			return fmt.Errorf("received %d messages in %v, want %d:\n%s", len(got), patience, want, strings.Join(got, "\n"))
+		}
+	}
+}
+
+func (s *stage) get(ts *testscript.TestScript, args []string) error {
+	var want int
+	if _, err := fmt.Sscan(args[1], &want); err != nil {
+		return err
+	}
+	text := strings.Join(args[2:], " ")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	last := ""
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/"+args[0], nil)
+		if err != nil {
+			return err
+		}
+		if response, err := http.DefaultClient.Do(request); err != nil {
+			last = err.Error()
+		} else {
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err == nil && response.StatusCode == want && strings.Contains(string(body), text) {
+				_, err = ts.Stdout().Write(body)
+				return err
+			}
+			last = fmt.Sprintf("%s: %s", response.Status, body)
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return fmt.Errorf("GET %s: no %d with %q in %v; last: %s", args[0], want, text, patience, last)
+		}
+	}
+}
