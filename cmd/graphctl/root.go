@@ -24,7 +24,10 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(
 		newBuild(),
+		newInspect(),
 		newNew(),
+		newRun(),
+		newValidate(),
 		newVersion(),
 	)
 	return root

@@ -60,7 +60,8 @@ type printer struct {
 	err      error
 	packages []*printPackage
 	owners   map[any]owner    // who declares it, for those that an interface does
-	names    map[any]string   // its name in the scope being written
+	names    map[any]string   // its name in the scope being written, so far
+	ahead    map[any]string   // and in what is yet to be written: a resource's methods may need it
 	twins    map[string][]any // the twins of what the scope declares, by name
 	declared bool             // whether the scope has declared a type of its own yet
 }
@@ -170,6 +171,12 @@ func entityOf(e types.Extern) any {
 // externs, by rest. The names of its types go to p.names.
 func (p *printer) scope(at owner, externs []types.Extern, rest func(types.Extern)) {
 	p.declared = false
+	p.ahead = map[any]string{}
+	for _, e := range slices.Backward(externs) {
+		if e.Sort == types.SortType {
+			p.ahead[entityOf(e)] = e.Name
+		}
+	}
 	for i := 0; i < len(externs); i++ {
 		if externs[i].Sort != types.SortType {
 			continue
@@ -389,10 +396,19 @@ func (p *printer) params(params []types.Field) string {
 
 // typ returns a type by its name in the scope, or else its structure.
 func (p *printer) typ(t *types.Type) string {
-	if name, ok := p.names[t]; ok {
+	if name, ok := p.nameOf(t); ok {
 		return escape(name)
 	}
 	return p.structure(t)
+}
+
+// nameOf returns the name of a type or resource in the scope.
+func (p *printer) nameOf(entity any) (string, bool) {
+	if name, ok := p.names[entity]; ok {
+		return name, true
+	}
+	name, ok := p.ahead[entity]
+	return name, ok
 }
 
 // structure returns a type as it is made of others.
@@ -417,7 +433,7 @@ func (p *printer) structure(t *types.Type) string {
 		}
 		return "result<" + p.typ(t.Elem) + ", " + p.typ(t.Err) + ">"
 	case types.Own, types.Borrow:
-		name, ok := p.names[t.Resource]
+		name, ok := p.nameOf(t.Resource)
 		if !ok {
 			p.failf("resource %s has no name where it is used", t.Resource.Name)
 		}

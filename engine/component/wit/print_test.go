@@ -312,3 +312,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestPrintAhead prints a resource whose methods use a type that comes after it, as
+// encoders order what WIT allows in any order.
+func TestPrintAhead(t *testing.T) {
+	r := &types.Resource{Name: "stream"}
+	failure := &types.Type{Kind: types.Variant, Fields: []types.Field{{Name: "closed"}}}
+	self := types.Field{Name: "self", Type: &types.Type{Kind: types.Borrow, Resource: r}}
+	c := &types.Component{Imports: []types.Extern{{Name: "a:b/c", Sort: types.SortInstance, Instance: &types.Instance{Exports: []types.Extern{
+		{Name: "stream", Sort: types.SortType, Resource: r},
+		{Name: "failure", Sort: types.SortType, Type: failure},
+		{Name: "[method]stream.flush", Sort: types.SortFunc, Func: &types.Func{Params: []types.Field{self}, Result: failure}},
+	}}}}}
+	text, err := wit.Print(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "flush: func() -> failure;"; !strings.Contains(text, want) {
+		t.Errorf("%q is not in\n%s", want, text)
+	}
+	parse(t, text)
+}
