@@ -88,6 +88,7 @@ type operator struct {
 	lines    int              // that it has logged
 	logged   []string         // the first of them
 	stderr   bytes.Buffer
+	now      time.Duration // the monotonic clock, which goes on when the guest waits
 }
 
 // buffer is a payload that stays with the host until it is read.
@@ -112,6 +113,11 @@ func instantiate(t testing.TB, c *component.Component, config component.Instance
 	config.Imports = append(wasi.New(wasi.Config{
 		Stderr:    &o.stderr,
 		WallClock: func() time.Time { return time.Unix(1700000000, 0) },
+		Monotonic: func() uint64 { return uint64(o.now) },
+		Wait: func(_ context.Context, until uint64) error {
+			o.now = time.Duration(until)
+			return nil
+		},
 	}).Interfaces(),
 		&component.Interface{
 			Name: typesInterface,

@@ -6,13 +6,16 @@ package guests_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wasm-graph/graphd/conformance/guests"
+	"github.com/wasm-graph/graphd/engine/component"
 )
 
 // built returns a file that the Makefile builds.
@@ -76,6 +79,26 @@ func TestToolchains(t *testing.T) {
 			}
 			tt.scenario.run(t, compile(t, data))
 		})
+	}
+}
+
+// What a JavaScript operator wants of its host reaches ours.
+func TestJavaScriptHost(t *testing.T) {
+	c := compile(t, built(t, "js/celsius.component.wasm"))
+
+	o := instantiate(t, c, component.InstanceConfig{})
+	o.start("delay", "60000")
+	if got, err := o.process(celsius.in); err != nil || got.Payload != celsius.want.Payload || o.now < time.Minute {
+		t.Errorf("process with delay = %+v, %v, after %v; want the result after 1m", got, err, o.now)
+	}
+
+	o = instantiate(t, c, component.InstanceConfig{})
+	o.start("report", "http://127.0.0.1/")
+	for range 2 {
+		var f *failure
+		if got, err := o.process(celsius.in); !errors.As(err, &f) {
+			t.Errorf("process with a report = %+v, %v; want an error of the operator", got, err)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A map operator that turns degrees Fahrenheit into degrees Celsius.
+// A map operator that turns degrees Fahrenheit into degrees Celsius. Setting "delay"
+// makes it take that many milliseconds, "report" the address that it tells of each
+// result.
 
 import { log } from 'wasm-graph:processor/logger@1.1.0';
 
@@ -11,10 +13,10 @@ export const map = {
     for (const [key, value] of properties) configuration.set(key, value);
     console.error(`celsius: ${configuration.size} settings`);
     log('info', 'celsius/map', `started at ${new Date().toISOString()}`);
-    return configuration.get('init') !== 'refuse';
+    return true;
   },
 
-  process(data) {
+  async process(data) {
     if (data.tag !== 'message') throw { message: 'Unexpected input type.' };
     const message = data.val;
     const measured = parse(text(message.payload));
@@ -24,6 +26,11 @@ export const map = {
     }
     message.payload = { tag: 'bytes', val: new TextEncoder().encode(JSON.stringify(measured)) };
     message.contentType = { tag: 'string', val: 'application/json' };
+
+    const delay = Number(configuration.get('delay') ?? 0);
+    if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+    const report = configuration.get('report');
+    if (report) await fetch(report, { method: 'POST', body: JSON.stringify(measured) });
     return data;
   },
 };

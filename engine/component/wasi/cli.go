@@ -25,11 +25,11 @@ func (h *Host) environment() map[string]function {
 			}
 			return value.List(list), nil
 		},
-		"initial-cwd": none,
+		"initial-cwd": answer(value.None()),
 	}
 }
 
-func (h *Host) exit() map[string]function {
+func exitFunctions() map[string]function {
 	return map[string]function{
 		"exit": func(_ caller, args []value.Value) (value.Value, error) {
 			return value.Value{}, &ExitError{Code: uint8(args[0].Case())}
@@ -40,26 +40,17 @@ func (h *Host) exit() map[string]function {
 	}
 }
 
-func (h *Host) stdin() map[string]function {
-	return map[string]function{
-		"get-stdin": func(caller, []value.Value) (value.Value, error) {
-			if h.cfg.Stdin == nil {
-				return value.Own(&inputStream{r: strings.NewReader("")}), nil
-			}
-			return value.Own(&inputStream{r: h.cfg.Stdin}), nil
-		},
+// input returns a function that answers with a new stream from r.
+func input(r io.Reader) function {
+	if r == nil {
+		r = strings.NewReader("")
+	}
+	return func(caller, []value.Value) (value.Value, error) {
+		return value.Own(&inputStream{r: r}), nil
 	}
 }
 
-func (h *Host) stdout() map[string]function {
-	return map[string]function{"get-stdout": output(h.cfg.Stdout)}
-}
-
-func (h *Host) stderr() map[string]function {
-	return map[string]function{"get-stderr": output(h.cfg.Stderr)}
-}
-
-// output is a function that answers with a new stream to w.
+// output returns a function that answers with a new stream to w.
 func output(w io.Writer) function {
 	if w == nil {
 		w = io.Discard

@@ -15,9 +15,7 @@ func (h *Host) monotonicClock() map[string]function {
 		"now": func(caller, []value.Value) (value.Value, error) {
 			return value.U64(h.cfg.Monotonic()), nil
 		},
-		"resolution": func(caller, []value.Value) (value.Value, error) {
-			return value.U64(1), nil
-		},
+		"resolution": answer(value.U64(1)),
 		"subscribe-instant": func(_ caller, args []value.Value) (value.Value, error) {
 			return value.Own(&pollable{when: args[0].U64()}), nil
 		},
@@ -40,9 +38,7 @@ func (h *Host) wallClock() map[string]function {
 			}
 			return datetime(uint64(now.Unix()), uint32(now.Nanosecond())), nil
 		},
-		"resolution": func(caller, []value.Value) (value.Value, error) {
-			return datetime(0, 1), nil
-		},
+		"resolution": answer(datetime(0, 1)),
 	}
 }
 

@@ -20,7 +20,7 @@ const emptyReads = 100
 // ioError is an object of resource error.
 type ioError struct{ err error }
 
-func (h *Host) ioError() map[string]function {
+func errorFunctions() map[string]function {
 	return map[string]function{
 		"[method]error.to-debug-string": func(_ caller, args []value.Value) (value.Value, error) {
 			return value.String(args[0].Object().(*ioError).err.Error()), nil
@@ -164,7 +164,7 @@ func (s *outputStream) use(n uint64) error {
 }
 
 func (h *Host) streams() map[string]function {
-	input := func(blocking, skip bool) function {
+	read := func(blocking, skip bool) function {
 		return func(_ caller, args []value.Value) (value.Value, error) {
 			s, n := args[0].Object().(*inputStream), args[1].U64()
 			p := s.read(n, h.cfg.ChunkBytes, blocking)
@@ -220,10 +220,10 @@ func (h *Host) streams() map[string]function {
 		return value.Own(&pollable{}), nil
 	}
 	return map[string]function{
-		"[method]input-stream.read":          input(false, false),
-		"[method]input-stream.blocking-read": input(true, false),
-		"[method]input-stream.skip":          input(false, true),
-		"[method]input-stream.blocking-skip": input(true, true),
+		"[method]input-stream.read":          read(false, false),
+		"[method]input-stream.blocking-read": read(true, false),
+		"[method]input-stream.skip":          read(false, true),
+		"[method]input-stream.blocking-skip": read(true, true),
 		"[method]input-stream.subscribe":     subscribe,
 
 		"[method]output-stream.check-write": func(_ caller, args []value.Value) (value.Value, error) {

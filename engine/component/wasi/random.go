@@ -10,33 +10,16 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/value"
 )
 
-func (h *Host) random() map[string]function {
-	return map[string]function{
-		"get-random-bytes": h.randomBytes,
-		"get-random-u64":   h.randomU64,
+// insecureSeed returns the same at every call.
+func (h *Host) insecureSeed(caller, []value.Value) (value.Value, error) {
+	if h.cfg.InsecureSeed == [2]uint64{} {
+		p, err := h.draw(16)
+		if err != nil {
+			return value.Value{}, err
+		}
+		h.cfg.InsecureSeed = [2]uint64{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])}
 	}
-}
-
-func (h *Host) insecure() map[string]function {
-	return map[string]function{
-		"get-insecure-random-bytes": h.randomBytes,
-		"get-insecure-random-u64":   h.randomU64,
-	}
-}
-
-func (h *Host) insecureSeed() map[string]function {
-	return map[string]function{
-		"insecure-seed": func(caller, []value.Value) (value.Value, error) {
-			if h.cfg.InsecureSeed == [2]uint64{} {
-				p, err := h.draw(16)
-				if err != nil {
-					return value.Value{}, err
-				}
-				h.cfg.InsecureSeed = [2]uint64{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])}
-			}
-			return value.Tuple(value.U64(h.cfg.InsecureSeed[0]), value.U64(h.cfg.InsecureSeed[1])), nil
-		},
-	}
+	return value.Tuple(value.U64(h.cfg.InsecureSeed[0]), value.U64(h.cfg.InsecureSeed[1])), nil
 }
 
 func (h *Host) randomBytes(_ caller, args []value.Value) (value.Value, error) {

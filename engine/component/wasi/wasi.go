@@ -7,9 +7,9 @@
 // is nothing else to reach. The interfaces of files, sockets and HTTP are there,
 // because guests import them whether they use them or not, but no directory is
 // open, and sockets, name lookups and requests are answered with the error that
-// their WIT has for what is denied. Of what a guest can get no handle of, the
-// functions are declared and not implemented: the runtime traps such a call by
-// name.
+// their WIT has for what is denied. Functions of what a guest can get no handle of
+// are declared and not implemented, and so are those that read a request back: the
+// runtime traps such a call, by its name.
 //
 // Nothing here runs by itself. Streams are as synchronous as the readers and
 // writers behind them, and so always ready; the one thing that a guest can wait
@@ -134,47 +134,58 @@ type function func(c caller, args []value.Value) (value.Value, error)
 // functions returns what this package implements, by interface without version
 // and function.
 func (h *Host) functions() map[string]map[string]function {
+	none := answer(value.None())
+	denied := answer(value.Err(value.Enum(accessDenied)))
 	return map[string]map[string]function{
-		"wasi:io/error":   h.ioError(),
+		"wasi:io/error":   errorFunctions(),
 		"wasi:io/poll":    h.poll(),
 		"wasi:io/streams": h.streams(),
 
 		"wasi:clocks/monotonic-clock": h.monotonicClock(),
 		"wasi:clocks/wall-clock":      h.wallClock(),
 
-		"wasi:random/random":        h.random(),
-		"wasi:random/insecure":      h.insecure(),
-		"wasi:random/insecure-seed": h.insecureSeed(),
+		"wasi:random/random":        {"get-random-bytes": h.randomBytes, "get-random-u64": h.randomU64},
+		"wasi:random/insecure":      {"get-insecure-random-bytes": h.randomBytes, "get-insecure-random-u64": h.randomU64},
+		"wasi:random/insecure-seed": {"insecure-seed": h.insecureSeed},
 
 		"wasi:cli/environment":     h.environment(),
-		"wasi:cli/exit":            h.exit(),
-		"wasi:cli/stdin":           h.stdin(),
-		"wasi:cli/stdout":          h.stdout(),
-		"wasi:cli/stderr":          h.stderr(),
+		"wasi:cli/exit":            exitFunctions(),
+		"wasi:cli/stdin":           {"get-stdin": input(h.cfg.Stdin)},
+		"wasi:cli/stdout":          {"get-stdout": output(h.cfg.Stdout)},
+		"wasi:cli/stderr":          {"get-stderr": output(h.cfg.Stderr)},
 		"wasi:cli/terminal-input":  nil,
 		"wasi:cli/terminal-output": nil,
 		"wasi:cli/terminal-stdin":  {"get-terminal-stdin": none},
 		"wasi:cli/terminal-stdout": {"get-terminal-stdout": none},
 		"wasi:cli/terminal-stderr": {"get-terminal-stderr": none},
 
-		"wasi:filesystem/types":    h.filesystemTypes(),
-		"wasi:filesystem/preopens": h.preopens(),
+		// No directory is open, and no stream is one of a file.
+		"wasi:filesystem/preopens": {"get-directories": answer(value.List(nil))},
+		"wasi:filesystem/types":    {"filesystem-error-code": none},
 
 		"wasi:sockets/network":           nil,
-		"wasi:sockets/instance-network":  h.instanceNetwork(),
-		"wasi:sockets/ip-name-lookup":    h.ipNameLookup(),
+		"wasi:sockets/instance-network":  {"instance-network": answer(value.Own(network{}))},
+		"wasi:sockets/ip-name-lookup":    {"resolve-addresses": denied},
 		"wasi:sockets/tcp":               nil,
-		"wasi:sockets/tcp-create-socket": h.tcpCreateSocket(),
+		"wasi:sockets/tcp-create-socket": {"create-tcp-socket": denied},
 		"wasi:sockets/udp":               nil,
-		"wasi:sockets/udp-create-socket": h.udpCreateSocket(),
+		"wasi:sockets/udp-create-socket": {"create-udp-socket": denied},
 
-		"wasi:http/types":            nil,
-		"wasi:http/outgoing-handler": nil,
+		"wasi:http/types":            httpTypes(),
+		"wasi:http/outgoing-handler": {"handle": answer(value.Err(value.Variant(httpRequestDenied, nil)))},
 	}
 }
 
-// none is a function that answers with an empty option.
-func none(caller, []value.Value) (value.Value, error) { return value.None(), nil }
+// network is an object of resource network, which gives the right to nothing.
+type network struct{}
+
+// accessDenied is the case of enum wasi:sockets/network error-code.
+const accessDenied = 1
+
+// answer returns a function that always returns v.
+func answer(v value.Value) function {
+	return func(caller, []value.Value) (value.Value, error) { return v, nil }
+}
 
 // Interfaces returns the interfaces that the host gives to its instance, in no
 // particular order.

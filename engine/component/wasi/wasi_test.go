@@ -136,13 +136,26 @@ func TestDenied(t *testing.T) {
 		}
 	}
 	network := g.call("sockets/instance-network instance-network")
-	for name, args := range map[string][]value.Value{
-		"sockets/tcp-create-socket create-tcp-socket": {value.Enum(0)},
-		"sockets/udp-create-socket create-udp-socket": {value.Enum(1)},
-		"sockets/ip-name-lookup resolve-addresses":    {network, value.String("localhost")},
+	headers := g.call("http/types [constructor]fields")
+	request := g.call("http/types [constructor]outgoing-request", headers)
+	header := value.Tuple(value.String("a"), value.Bytes([]byte("b")))
+	for _, tt := range []struct {
+		name string
+		args []value.Value
+		want uint32
+	}{
+		{"sockets/tcp-create-socket create-tcp-socket", []value.Value{value.Enum(0)}, accessDenied},
+		{"sockets/udp-create-socket create-udp-socket", []value.Value{value.Enum(1)}, accessDenied},
+		{"sockets/ip-name-lookup resolve-addresses", []value.Value{network, value.String("localhost")}, accessDenied},
+		{"http/types [static]fields.from-list", []value.Value{value.List([]value.Value{header})}, headerForbidden},
+		{"http/types [method]fields.append", []value.Value{headers, header.Field(0), header.Field(1)}, headerForbidden},
+		{"http/outgoing-handler handle", []value.Value{request, value.None()}, httpRequestDenied},
 	} {
-		if got := g.call(name, args...); got.Case() != 1 || got.Payload().Case() != accessDenied {
-			t.Errorf("%s = %+v, want access-denied", name, got)
+		if got := g.call(tt.name, tt.args...); got.Case() != 1 || got.Payload().Case() != tt.want {
+			t.Errorf("%s = %+v, want error case %d", tt.name, got, tt.want)
 		}
+	}
+	if got := g.call("http/types [static]fields.from-list", value.List(nil)); got.Case() != 0 {
+		t.Errorf("fields from no entries = %+v, want ok", got)
 	}
 }
