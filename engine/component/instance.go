@@ -63,6 +63,7 @@ func (c InstanceConfig) withDefaults() InstanceConfig {
 type Instance struct {
 	component *Component
 	config    InstanceConfig
+	store     core.Store
 	slots     []core.Instance
 	parts     []part
 	heaps     []abi.Heap
@@ -145,14 +146,14 @@ func (i *Instance) start(ctx context.Context) (err error) {
 	i.enter(ctx, i.config.Start)
 	defer i.leave()
 	resolve := func(slot string) core.Instance { return i.slots[slotNumber(slot)] }
-	limits := core.Limits{MemoryBytes: i.config.Memory}
-	if i.slots[0], err = c.engine.Instantiate(&i.context, c.host, resolve, limits); err != nil {
+	i.store = c.engine.NewStore(core.Limits{MemoryBytes: i.config.Memory})
+	if i.slots[0], err = i.store.Instantiate(&i.context, c.host, resolve); err != nil {
 		return err
 	}
 	for n, step := range c.plan.Steps {
 		switch s := step.(type) {
 		case *link.Instantiate:
-			i.slots[s.Slot], err = c.engine.Instantiate(&i.context, c.modules[n], resolve, limits)
+			i.slots[s.Slot], err = i.store.Instantiate(&i.context, c.modules[n], resolve)
 		case link.BindHeap:
 			err = i.bindHeap(int(s))
 		case link.BindResource:
@@ -316,13 +317,8 @@ func (i *Instance) close(ctx context.Context) error {
 		})
 		i.parts[p] = part{}
 	}
-	for n := len(i.slots) - 1; n >= 0; n-- {
-		if i.slots[n] != nil {
-			errs = append(errs, i.slots[n].Close(ctx))
-			i.slots[n] = nil
-		}
-	}
-	return errors.Join(errs...)
+	clear(i.slots)
+	return errors.Join(append(errs, i.store.Close(ctx))...)
 }
 
 // refusedMemory reports whether the guest was ever refused memory.

@@ -71,7 +71,7 @@ func (t FuncType) String() string { return fmt.Sprintf("%v -> %v", t.Params, t.R
 // parameters from the front of stack and leaves its results there: stack is as
 // long as the larger of the two, one slot a value, 32-bit values in the low half.
 // The high half of a 32-bit value is undefined: who reads one takes the low half.
-// ctx is the very value given to Func.Call (or Instantiate) on the way in, so an
+// ctx is the very value given to Func.Call (or Store.Instantiate) on the way in, so an
 // embedder may pass its own context type and recover it by a type assertion.
 // To trap, Call panics with an error; the engine unwinds the guest and returns
 // that error, wrapped, from Func.Call.
@@ -81,14 +81,15 @@ type HostFunc struct {
 	Call func(ctx context.Context, stack []uint64)
 }
 
-// Limits bound one instance. The zero value means the engine's own bounds. Tables
-// are bounded by the maximum that their modules declare, which package rewrite
-// lowers.
+// Limits bound the instances of one store. The zero value means the engine's own
+// bounds. Tables are bounded by the maximum that their modules declare, which
+// package rewrite lowers.
 type Limits struct {
 	MemoryBytes uint64 // linear memory, per memory; growing past it fails as memory.grow does (-1)
 }
 
-// Engine compiles and instantiates core modules. It is safe for concurrent use.
+// Engine compiles core modules and makes stores for their instances. It is safe for
+// concurrent use.
 type Engine interface {
 	// Name is the engine's name, as in a -engine flag.
 	Name() string
@@ -98,12 +99,10 @@ type Engine interface {
 	// CompileHost makes a module of host functions, compiled once and
 	// instantiated, like any other, once per component instance.
 	CompileHost(ctx context.Context, funcs []HostFunc) (Module, error)
-	// Instantiate links m against the instances that resolve returns for each
-	// slot name, and runs its start function; nothing else is called. An import
-	// that is missing, or has another type, is an error. A memory that starts above
-	// its limit is an error.
-	Instantiate(ctx context.Context, m Module, resolve func(slot string) Instance, limits Limits) (Instance, error)
-	// Close releases the engine and everything compiled by it.
+	// NewStore returns an empty store. It must be closed.
+	NewStore(limits Limits) Store
+	// Close releases the engine and everything compiled by it. Its stores must be
+	// closed before.
 	Close(ctx context.Context) error
 }
 
@@ -112,15 +111,26 @@ type Module interface {
 	Close(ctx context.Context) error
 }
 
-// Instance is an instantiated core module. It is used by one goroutine at a time.
+// Store is where instances live that may import from each other: those of one
+// component instance. It is used by one goroutine at a time, and so is everything
+// in it.
+type Store interface {
+	// Instantiate links m against the instances of this store that resolve returns
+	// for each slot name, and runs its start function; nothing else is called. An
+	// import that is missing, or has another type, is an error. A memory that starts
+	// above its limit is an error.
+	Instantiate(ctx context.Context, m Module, resolve func(slot string) Instance) (Instance, error)
+	// Close frees the instances with their memories. It must not be called during a
+	// call; after it, functions of the store fail and its memories are empty.
+	Close(ctx context.Context) error
+}
+
+// Instance is an instantiated core module.
 type Instance interface {
 	// Func returns the exported function, or nil.
 	Func(name string) Func
 	// Memory returns the exported memory, or nil.
 	Memory(name string) Memory
-	// Close frees the instance's memory. Other instances that import from it must
-	// not be called any more.
-	Close(ctx context.Context) error
 }
 
 // Func is an exported function of an instance.

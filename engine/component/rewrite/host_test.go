@@ -91,7 +91,7 @@ func newEngine(tb testing.TB, config wazero.Config) core.Engine {
 type guest struct {
 	tb     testing.TB
 	engine core.Engine
-	host   core.Instance
+	host   core.Module
 	module core.Module
 }
 
@@ -101,29 +101,45 @@ func compile(tb testing.TB, e core.Engine, wasm []byte, h *host) guest {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	hostInstance, err := e.Instantiate(tb.Context(), hostModule, nil, core.Limits{})
-	if err != nil {
-		tb.Fatal(err)
-	}
 	m, err := e.Compile(tb.Context(), wasm)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return guest{tb, e, hostInstance, m}
+	return guest{tb, e, hostModule, m}
 }
 
-func (g guest) instantiate() core.Instance {
+// instance is a guest's instance, in a store of its own.
+type instance struct {
+	core.Instance
+	store core.Store
+}
+
+// Close closes the store. The end of the test does it, too.
+func (i *instance) Close(ctx context.Context) error { return i.store.Close(ctx) }
+
+func (g guest) instantiate() *instance {
 	g.tb.Helper()
-	resolve := func(string) core.Instance { return g.host }
-	i, err := g.engine.Instantiate(g.tb.Context(), g.module, resolve, core.Limits{})
-	if err != nil {
-		g.tb.Fatal(err)
+	i := &instance{store: g.engine.NewStore(core.Limits{})}
+	g.tb.Cleanup(func() {
+		if err := i.Close(context.Background()); err != nil {
+			g.tb.Error(err)
+		}
+	})
+	var slots []core.Instance
+	resolve := func(string) core.Instance { return slots[0] }
+	for _, m := range []core.Module{g.host, g.module} {
+		made, err := i.store.Instantiate(g.tb.Context(), m, resolve)
+		if err != nil {
+			g.tb.Fatal(err)
+		}
+		slots = append(slots, made)
 	}
+	i.Instance = slots[1]
 	return i
 }
 
 // instantiate compiles and instantiates a module that imports from the host only.
-func instantiate(tb testing.TB, e core.Engine, wasm []byte, h *host) core.Instance {
+func instantiate(tb testing.TB, e core.Engine, wasm []byte, h *host) *instance {
 	tb.Helper()
 	return compile(tb, e, wasm, h).instantiate()
 }

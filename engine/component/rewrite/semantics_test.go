@@ -59,7 +59,7 @@ func combinations(values []uint64, n int) [][]uint64 {
 type pair struct {
 	t                   *testing.T
 	original, rewritten guest
-	f, g                core.Instance
+	f, g                *instance
 }
 
 // renew makes new instances, with something in their memories.
@@ -67,7 +67,7 @@ func (p *pair) renew() {
 	p.t.Helper()
 	for _, side := range []struct {
 		guest    guest
-		instance *core.Instance
+		instance **instance
 	}{{p.original, &p.f}, {p.rewritten, &p.g}} {
 		if *side.instance != nil {
 			if err := (*side.instance).Close(p.t.Context()); err != nil {

@@ -53,17 +53,31 @@ func Run(t *testing.T, open func(testing.TB) core.Engine) {
 		{"Concurrency", testConcurrency},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.run(&fixture{T: t, ctx: t.Context(), engine: open(t)})
+			f := &fixture{T: t, ctx: t.Context(), engine: open(t)}
+			f.store = f.newStore(core.Limits{})
+			test.run(f)
 		})
 	}
 }
 
-// fixture is one test's engine, and the instances it has, by slot.
+// fixture is one test's engine, and a store with instances, by slot.
 type fixture struct {
 	*testing.T
 	ctx    context.Context
 	engine core.Engine
+	store  core.Store
 	slots  map[string]core.Instance
+}
+
+// newStore returns a store that is closed at the end of the test.
+func (f *fixture) newStore(limits core.Limits) core.Store {
+	s := f.engine.NewStore(limits)
+	f.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			f.Error(err)
+		}
+	})
+	return s
 }
 
 func wasm(tb testing.TB, name string) []byte {
@@ -90,7 +104,7 @@ func (f *fixture) resolve(slot string) core.Instance { return f.slots[slot] }
 // instantiate compiles and instantiates a module of testdata in a slot.
 func (f *fixture) instantiate(slot, name string) core.Instance {
 	f.Helper()
-	i, err := f.engine.Instantiate(f.ctx, f.compile(name), f.resolve, core.Limits{})
+	i, err := f.store.Instantiate(f.ctx, f.compile(name), f.resolve)
 	if err != nil {
 		f.Fatalf("instantiate %s: %v", name, err)
 	}
@@ -134,7 +148,7 @@ func (f *fixture) host(call func(ctx context.Context, n uint32) uint32) core.Ins
 	if err != nil {
 		f.Fatalf("compile host: %v", err)
 	}
-	i, err := f.engine.Instantiate(f.ctx, m, f.resolve, core.Limits{})
+	i, err := f.store.Instantiate(f.ctx, m, f.resolve)
 	if err != nil {
 		f.Fatalf("instantiate host: %v", err)
 	}
@@ -202,14 +216,18 @@ func testLinkErrors(f *fixture) {
 		{"slot", "host", "imports of a slot that is empty"},
 	} {
 		f.Run(test.name, func(t *testing.T) {
-			if _, err := f.engine.Instantiate(f.ctx, f.compile(test.module), f.resolve, core.Limits{}); err == nil {
+			if _, err := f.store.Instantiate(f.ctx, f.compile(test.module), f.resolve); err == nil {
 				t.Errorf("instantiated a module that %s", test.why)
 			}
 		})
 	}
 	f.fill("1", f.instantiate("2", "traps"))
-	if _, err := f.engine.Instantiate(f.ctx, f.compile("consumer"), f.resolve, core.Limits{}); err == nil {
+	if _, err := f.store.Instantiate(f.ctx, f.compile("consumer"), f.resolve); err == nil {
 		f.Error("instantiated a module that imports what isn't exported")
+	}
+	f.instantiate("1", "provider")
+	if _, err := f.newStore(core.Limits{}).Instantiate(f.ctx, f.compile("consumer"), f.resolve); err == nil {
+		f.Error("instantiated a module that imports from another store")
 	}
 }
 
@@ -268,7 +286,7 @@ func testStart(f *fixture) {
 	f.want(f.instantiate("1", "start"), "get", nil, []uint64{42})
 
 	f.host(func(context.Context, uint32) uint32 { panic(errHost) })
-	_, err := f.engine.Instantiate(f.ctx, f.compile("start"), f.resolve, core.Limits{})
+	_, err := f.store.Instantiate(f.ctx, f.compile("start"), f.resolve)
 	var trap *core.Trap
 	if !errors.As(err, &trap) || !errors.Is(err, errHost) || trap.Reason != errHost.Error() {
 		f.Errorf("instantiate: error is %v, want a trap by %v", err, errHost)
@@ -428,12 +446,12 @@ func testRecursion(f *fixture) {
 
 func testMemoryLimit(f *fixture) {
 	m := f.compile("greedy")
-	if _, err := f.engine.Instantiate(f.ctx, m, f.resolve, core.Limits{MemoryBytes: 2 * pageSize}); err == nil {
+	if _, err := f.newStore(core.Limits{MemoryBytes: 2 * pageSize}).Instantiate(f.ctx, m, f.resolve); err == nil {
 		f.Error("a memory started above its limit")
 	}
 	// One module, many limits.
 	for _, limit := range []uint64{3, 4, 10} {
-		guest, err := f.engine.Instantiate(f.ctx, m, f.resolve, core.Limits{MemoryBytes: limit*pageSize + pageSize/2})
+		guest, err := f.newStore(core.Limits{MemoryBytes: limit*pageSize + pageSize/2}).Instantiate(f.ctx, m, f.resolve)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -521,23 +539,26 @@ func testCompileErrors(f *fixture) {
 
 func testClose(f *fixture) {
 	m := f.compile("provider")
-	guest, err := f.engine.Instantiate(f.ctx, m, f.resolve, core.Limits{})
+	guest, err := f.store.Instantiate(f.ctx, m, f.resolve)
 	if err != nil {
 		f.Fatal(err)
 	}
 	memory := guest.Memory("memory")
 	add := guest.Func("add")
-	if err := guest.Close(f.ctx); err != nil {
+	if err := f.store.Close(f.ctx); err != nil {
 		f.Fatal(err)
 	}
-	if err := guest.Close(f.ctx); err != nil {
+	if err := f.store.Close(f.ctx); err != nil {
 		f.Errorf("close again: %v", err)
 	}
 	if err := add.Call(f.ctx, []uint64{1, 2}); err == nil {
-		f.Error("called a function of a closed instance")
+		f.Error("called a function of a closed store")
 	}
 	if got := len(memory.Bytes()); got != 0 {
-		f.Errorf("memory of a closed instance has %d bytes, want none", got)
+		f.Errorf("memory of a closed store has %d bytes, want none", got)
+	}
+	if _, err := f.store.Instantiate(f.ctx, m, f.resolve); err == nil {
+		f.Error("instantiated a module in a closed store")
 	}
 	if err := m.Close(f.ctx); err != nil {
 		f.Error(err)
@@ -556,7 +577,7 @@ func testClose(f *fixture) {
 // Components share core modules; closing one must not take it from the other.
 func testSameModuleTwice(f *fixture) {
 	first, second := f.compile("traps"), f.compile("traps")
-	guest, err := f.engine.Instantiate(f.ctx, first, f.resolve, core.Limits{})
+	guest, err := f.store.Instantiate(f.ctx, first, f.resolve)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -564,7 +585,7 @@ func testSameModuleTwice(f *fixture) {
 		f.Fatal(err)
 	}
 	f.want(guest, "seven", nil, []uint64{7})
-	other, err := f.engine.Instantiate(f.ctx, second, f.resolve, core.Limits{})
+	other, err := f.store.Instantiate(f.ctx, second, f.resolve)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -581,9 +602,10 @@ func testConcurrency(f *fixture) {
 		wg.Go(func() {
 			for range 20 {
 				slots := map[string]core.Instance{}
+				store := f.engine.NewStore(core.Limits{})
 				resolve := func(slot string) core.Instance { return slots[slot] }
 				for slot, m := range []core.Module{provider, consumer} {
-					i, err := f.engine.Instantiate(f.ctx, m, resolve, core.Limits{})
+					i, err := store.Instantiate(f.ctx, m, resolve)
 					if err != nil {
 						f.Error(err)
 						return
@@ -593,10 +615,8 @@ func testConcurrency(f *fixture) {
 				f.want(slots["2"], "add three", []uint64{n, 1, 2}, []uint64{n + 3})
 				f.want(slots["2"], "store", []uint64{200, n}, nil)
 				f.want(slots["1"], "load", []uint64{200}, []uint64{n})
-				for _, slot := range []string{"2", "1"} {
-					if err := slots[slot].Close(f.ctx); err != nil {
-						f.Error(err)
-					}
+				if err := store.Close(f.ctx); err != nil {
+					f.Error(err)
 				}
 			}
 			if _, err := f.engine.Compile(f.ctx, wasm(f, "traps")); err != nil {

@@ -69,12 +69,13 @@ func BenchmarkInstantiate(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		i, err := e.Instantiate(b.Context(), m, nil, core.Limits{MemoryBytes: 256 << 20})
+		store := e.NewStore(core.Limits{MemoryBytes: 256 << 20})
+		i, err := store.Instantiate(b.Context(), m, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
 		i.Memory("memory").Bytes()[100] = 1
-		if err := i.Close(b.Context()); err != nil {
+		if err := store.Close(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -87,7 +88,9 @@ func instantiate(b *testing.B) core.Instance {
 	if err != nil {
 		b.Fatal(err)
 	}
-	i, err := e.Instantiate(b.Context(), m, nil, core.Limits{})
+	store := e.NewStore(core.Limits{})
+	b.Cleanup(func() { store.Close(context.Background()) })
+	i, err := store.Instantiate(b.Context(), m, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

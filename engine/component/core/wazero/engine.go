@@ -152,58 +152,6 @@ func hostFunc(call func(context.Context, []uint64)) api.GoModuleFunc {
 	}
 }
 
-// linkContext is the context of an instantiation. It tells wazero how to resolve
-// imports and to allocate memory, which would hide the caller's own context from
-// host functions that the module's start function calls.
-type linkContext struct {
-	context.Context
-	caller context.Context
-}
-
-// Instantiate links and starts a module. When it fails, instances that share a
-// table with m may refer to it, and must not be called any more.
-func (e *Engine) Instantiate(ctx context.Context, m core.Module, resolve func(slot string) core.Instance, limits core.Limits) (_ core.Instance, err error) {
-	memories := allocator{limit: limits.MemoryBytes}
-	defer func() {
-		// The allocator has no other way to report that a memory can't be had.
-		if r := recover(); r != nil {
-			failure, ok := r.(*memoryError)
-			if !ok {
-				panic(r)
-			}
-			err = fmt.Errorf("wazero: instantiate core module: %w", failure)
-		}
-	}()
-	link := experimental.WithMemoryAllocator(ctx, &memories)
-	var imported []*instance
-	link = experimental.WithImportResolver(link, func(slot string) api.Module {
-		from, ok := resolve(slot).(*instance)
-		if !ok || from == nil {
-			return nil
-		}
-		imported = append(imported, from)
-		return from.module
-	})
-	code := m.(*module).code
-	mod, err := e.runtime.InstantiateModule(&linkContext{Context: link, caller: ctx}, code, instanceConfig())
-	if err != nil {
-		return nil, fmt.Errorf("wazero: instantiate core module: %w", trap(err))
-	}
-	i := &instance{module: mod, memory: memories.memory}
-	for _, from := range imported {
-		if i.memory == nil && from.memory != nil && from.module.Memory() == mod.Memory() {
-			i.memory = from.memory
-		}
-	}
-	return i, nil
-}
-
-// instanceConfig asks for an anonymous instance of which nothing is called but
-// the module's own start function.
-func instanceConfig() wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
-}
-
 func valueTypes(list []core.ValueType) []api.ValueType {
 	types := make([]api.ValueType, len(list))
 	for i, t := range list {

@@ -11,14 +11,14 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/core"
 )
 
-// errClosed is the error of a call into a closed instance.
-var errClosed = errors.New("wazero: call function: the instance is closed")
+// errClosed is the error of a call into a closed store.
+var errClosed = errors.New("wazero: call function: the store is closed")
 
 // instance is a core.Instance.
 type instance struct {
+	store  *store
 	module api.Module
 	memory *linearMemory // defined or imported, or nil
-	closed bool
 }
 
 func (i *instance) Func(name string) core.Func {
@@ -34,14 +34,6 @@ func (i *instance) Memory(name string) core.Memory {
 		return nil
 	}
 	return i.memory
-}
-
-func (i *instance) Close(ctx context.Context) error {
-	if i.closed {
-		return nil
-	}
-	i.closed = true
-	return i.module.Close(ctx)
 }
 
 // function is a core.Func.
@@ -67,7 +59,7 @@ func coreTypes(list []api.ValueType) []core.ValueType {
 
 // Call calls the function. A host function may call it again from within.
 func (f *function) Call(ctx context.Context, stack []uint64) error {
-	if f.instance.closed {
+	if f.instance.store.closed {
 		return errClosed
 	}
 	if f.busy {
