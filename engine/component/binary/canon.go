@@ -4,23 +4,151 @@ package binary
 
 import "errors"
 
+// CanonOp is a canonical built-in.
+type CanonOp uint8
+
+// The canonical built-ins. Those after ResourceRep are the asynchronous ones.
+const (
+	Lift CanonOp = iota + 1
+	Lower
+	ResourceNew
+	ResourceDrop
+	ResourceRep
+	TaskReturn
+	TaskCancel
+	ContextGet
+	ContextSet
+	BackpressureInc
+	BackpressureDec
+	SubtaskCancel
+	SubtaskDrop
+	StreamNew
+	StreamRead
+	StreamWrite
+	StreamForward
+	StreamCancelRead
+	StreamCancelWrite
+	StreamDropReadable
+	StreamDropWritable
+	FutureNew
+	FutureRead
+	FutureWrite
+	FutureForward
+	FutureCancelRead
+	FutureCancelWrite
+	FutureDropReadable
+	FutureDropWritable
+	ErrorContextNew
+	ErrorContextDebugMessage
+	ErrorContextDrop
+	WaitableSetNew
+	WaitableSetWait
+	WaitableSetPoll
+	WaitableSetDrop
+	WaitableJoin
+	ThreadIndex
+	ThreadNewIndirect
+	ThreadResumeLater
+	ThreadSuspend
+	ThreadYield
+	ThreadSuspendThenResume
+	ThreadYieldThenResume
+	ThreadSuspendThenPromote
+	ThreadYieldThenPromote
+)
+
+// String returns the built-in's name, as the specification has it.
+func (op CanonOp) String() string {
+	switch op {
+	case Lift:
+		return "lift"
+	case Lower:
+		return "lower"
+	}
+	for _, b := range builtins {
+		if b.op == op {
+			return b.name
+		}
+	}
+	return "invalid"
+}
+
+// immediate is what follows the code of a built-in.
+type immediate uint8
+
+const (
+	nothing        immediate = iota
+	typeIndex                // a type
+	typeAndOptions           // a type, options
+	typeAndAsync             // a type, whether async
+	async                    // whether async
+	options                  // options
+	resultOptions            // a result list, options
+	contextSlot              // a core type, a slot
+	zero                     // what was once a flag
+	zeroAndMemory            // the same, a memory
+	typeAndTable             // a core type, a table
+)
+
+// A builtin is how a canonical built-in is written.
+type builtin struct {
+	op        CanonOp
+	name      string
+	immediate immediate
+}
+
+// builtins are the built-ins by code, but for lift and lower.
+var builtins = map[byte]builtin{
+	0x02: {ResourceNew, "resource.new", typeIndex},
+	0x03: {ResourceDrop, "resource.drop", typeIndex},
+	0x04: {ResourceRep, "resource.rep", typeIndex},
+	0x05: {TaskCancel, "task.cancel", nothing},
+	0x06: {SubtaskCancel, "subtask.cancel", async},
+	0x09: {TaskReturn, "task.return", resultOptions},
+	0x0a: {ContextGet, "context.get", contextSlot},
+	0x0b: {ContextSet, "context.set", contextSlot},
+	0x0c: {ThreadYield, "thread.yield", zero},
+	0x0d: {SubtaskDrop, "subtask.drop", nothing},
+	0x0e: {StreamNew, "stream.new", typeIndex},
+	0x0f: {StreamRead, "stream.read", typeAndOptions},
+	0x10: {StreamWrite, "stream.write", typeAndOptions},
+	0x11: {StreamCancelRead, "stream.cancel-read", typeAndAsync},
+	0x12: {StreamCancelWrite, "stream.cancel-write", typeAndAsync},
+	0x13: {StreamDropReadable, "stream.drop-readable", typeIndex},
+	0x14: {StreamDropWritable, "stream.drop-writable", typeIndex},
+	0x15: {FutureNew, "future.new", typeIndex},
+	0x16: {FutureRead, "future.read", typeAndOptions},
+	0x17: {FutureWrite, "future.write", typeAndOptions},
+	0x18: {FutureCancelRead, "future.cancel-read", typeAndAsync},
+	0x19: {FutureCancelWrite, "future.cancel-write", typeAndAsync},
+	0x1a: {FutureDropReadable, "future.drop-readable", typeIndex},
+	0x1b: {FutureDropWritable, "future.drop-writable", typeIndex},
+	0x1c: {ErrorContextNew, "error-context.new", options},
+	0x1d: {ErrorContextDebugMessage, "error-context.debug-message", options},
+	0x1e: {ErrorContextDrop, "error-context.drop", nothing},
+	0x1f: {WaitableSetNew, "waitable-set.new", nothing},
+	0x20: {WaitableSetWait, "waitable-set.wait", zeroAndMemory},
+	0x21: {WaitableSetPoll, "waitable-set.poll", zeroAndMemory},
+	0x22: {WaitableSetDrop, "waitable-set.drop", nothing},
+	0x23: {WaitableJoin, "waitable.join", nothing},
+	0x24: {BackpressureInc, "backpressure.inc", nothing},
+	0x25: {BackpressureDec, "backpressure.dec", nothing},
+	0x26: {ThreadIndex, "thread.index", nothing},
+	0x27: {ThreadNewIndirect, "thread.new-indirect", typeAndTable},
+	0x28: {ThreadResumeLater, "thread.resume-later", nothing},
+	0x29: {ThreadSuspend, "thread.suspend", zero},
+	0x2a: {ThreadSuspendThenResume, "thread.suspend-then-resume", zero},
+	0x2b: {ThreadYieldThenResume, "thread.yield-then-resume", zero},
+	0x2c: {ThreadSuspendThenPromote, "thread.suspend-then-promote", zero},
+	0x2d: {ThreadYieldThenPromote, "thread.yield-then-promote", zero},
+	0x2e: {StreamForward, "stream.forward", typeIndex},
+	0x2f: {FutureForward, "future.forward", typeIndex},
+}
+
 // gatedCanon are the canonical built-ins that this package knows but does not
 // decode, by code.
-var gatedCanon = [...]string{
-	0x05: "task.cancel", 0x06: "subtask.cancel", 0x07: "task.yield", 0x08: "backpressure.set",
-	0x09: "task.return", 0x0a: "context.get", 0x0b: "context.set",
-	0x0c: "thread.yield", 0x0d: "subtask.drop",
-	0x0e: "stream.new", 0x0f: "stream.read", 0x10: "stream.write", 0x11: "stream.cancel-read",
-	0x12: "stream.cancel-write", 0x13: "stream.drop-readable", 0x14: "stream.drop-writable",
-	0x15: "future.new", 0x16: "future.read", 0x17: "future.write", 0x18: "future.cancel-read",
-	0x19: "future.cancel-write", 0x1a: "future.drop-readable", 0x1b: "future.drop-writable",
-	0x1c: "error-context.new", 0x1d: "error-context.debug-message", 0x1e: "error-context.drop",
-	0x1f: "waitable-set.new", 0x20: "waitable-set.wait", 0x21: "waitable-set.poll",
-	0x22: "waitable-set.drop", 0x23: "waitable.join", 0x24: "backpressure.inc", 0x25: "backpressure.dec",
-	0x26: "thread.index", 0x27: "thread.new-indirect", 0x28: "thread.resume-later",
-	0x29: "thread.suspend", 0x2a: "thread.suspend-then-resume", 0x2b: "thread.yield-then-resume",
-	0x2c: "thread.suspend-then-promote", 0x2d: "thread.yield-then-promote",
-	0x2e: "stream.forward", 0x2f: "future.forward",
+var gatedCanon = map[byte]string{
+	0x08: "backpressure.set",
 	0x40: "thread.spawn-ref", 0x41: "thread.spawn-indirect", 0x42: "thread.available-parallelism",
 }
 
@@ -32,27 +160,73 @@ func (d *decoder) canon() *Canon {
 		c.Op = Lift
 		d.canonFuncSort()
 		c.Func = d.u32("lifted core function index")
-		c.Options = d.canonOptions(c.Op)
+		c.Options = d.canonOptions()
 		c.Type = d.u32("lifted function type index")
 	case 0x01:
 		c.Op = Lower
 		d.canonFuncSort()
 		c.Func = d.u32("lowered function index")
-		c.Options = d.canonOptions(c.Op)
-	case 0x02:
-		c.Op, c.Type = ResourceNew, d.u32("resource type index")
-	case 0x03:
-		c.Op, c.Type = ResourceDrop, d.u32("resource type index")
-	case 0x04:
-		c.Op, c.Type = ResourceRep, d.u32("resource type index")
+		c.Options = d.canonOptions()
 	default:
-		if int(b) < len(gatedCanon) && gatedCanon[b] != "" {
-			d.unsupported(c.Offset, reading, "asynchronous built-in "+gatedCanon[b])
+		if built, ok := builtins[b]; ok {
+			d.builtin(c, built)
+		} else if gatedCanon[b] != "" {
+			d.unsupported(c.Offset, reading, "built-in "+gatedCanon[b])
 		} else {
 			d.invalid(b, reading)
 		}
 	}
 	return c
+}
+
+// builtin reads what follows the code of a built-in.
+func (d *decoder) builtin(c *Canon, b builtin) {
+	c.Op = b.op
+	switch b.immediate {
+	case typeIndex:
+		c.Type = d.u32(b.name + " type index")
+	case typeAndOptions:
+		c.Type = d.u32(b.name + " type index")
+		c.Options = d.canonOptions()
+	case typeAndAsync:
+		c.Type = d.u32(b.name + " type index")
+		c.Async = d.flag(b.name + " async flag")
+	case async:
+		c.Async = d.flag(b.name + " async flag")
+	case options:
+		c.Options = d.canonOptions()
+	case resultOptions:
+		c.Result = d.result(b.name + " result")
+		c.Options = d.canonOptions()
+	case contextSlot:
+		c.Context = d.coreValType()
+		c.Index = d.u32(b.name + " slot")
+	case zero:
+		d.zero(b.name)
+	case zeroAndMemory:
+		d.zero(b.name)
+		c.Index = d.u32(b.name + " memory index")
+	case typeAndTable:
+		c.Type = d.u32(b.name + " core type index")
+		c.Index = d.u32(b.name + " table index")
+	}
+}
+
+// flag reads a byte that is 0 or 1.
+func (d *decoder) flag(reading string) bool {
+	b := d.byte(reading)
+	if b > 1 {
+		d.invalid(b, reading)
+	}
+	return b == 1
+}
+
+// zero reads a byte that was once a flag, of which 1 isn't written any more.
+func (d *decoder) zero(reading string) {
+	at := d.pos
+	if d.flag(reading) {
+		d.unsupported(at, reading, "cancellable "+reading)
+	}
 }
 
 // canonFuncSort reads the byte that says that a function is lifted or lowered.
@@ -62,8 +236,8 @@ func (d *decoder) canonFuncSort() {
 	}
 }
 
-// canonOptions reads the options of op, each at most once.
-func (d *decoder) canonOptions(op CanonOp) CanonOptions {
+// canonOptions reads options, each at most once.
+func (d *decoder) canonOptions() CanonOptions {
 	const reading = "canonical option"
 	var o CanonOptions
 	var encoded bool
@@ -89,13 +263,13 @@ func (d *decoder) canonOptions(op CanonOp) CanonOptions {
 			o.Realloc = index(at, &o.HasRealloc, "realloc")
 		case 0x05:
 			o.PostReturn = index(at, &o.HasPostReturn, "post-return")
-			if op != Lift {
-				d.fail(at, reading, errors.New("post-return is for lift only"))
-			}
 		case 0x06:
-			d.unsupported(at, reading, "async lift or lower")
+			if o.Async {
+				d.fail(at, reading, errors.New("async given twice"))
+			}
+			o.Async = true
 		case 0x07:
-			d.unsupported(at, reading, "callback of an async lift")
+			o.Callback = index(at, &o.HasCallback, "callback")
 		case 0x08, 0x09:
 			d.unsupported(at, reading, "garbage-collected canonical ABI")
 		default:

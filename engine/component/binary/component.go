@@ -39,8 +39,9 @@ type (
 		Args        []CoreArg
 		Exports     []CoreExport
 	}
-	// CoreTypeDef defines a core type: a function type where Func is set, else a
-	// module type.
+	// CoreTypeDef defines a core type: a function type where Func is set, a module
+	// type where Module is set, else a function type that may have subtypes, of
+	// which nothing here can make use.
 	CoreTypeDef struct {
 		Offset int
 		Func   *core.FuncType
@@ -81,8 +82,12 @@ type (
 		Offset  int
 		Op      CanonOp
 		Func    uint32 // lift: core function; lower: component function
-		Type    uint32 // lift: function type; resource.*: the resource type
+		Type    uint32 // lift: function type; resource.*, stream.*, future.*: that type; thread.new-indirect: core type
 		Options CanonOptions
+		Result  *ValType       // task.return: what is returned, nil for nothing
+		Context core.ValueType // context.get, context.set: the type of the slot
+		Index   uint32         // context.*: slot; waitable-set.wait, poll: memory; thread.new-indirect: table
+		Async   bool           // of the cancellations: they don't wait
 	}
 	// Start calls a component function once all before it is defined.
 	Start struct {
@@ -94,16 +99,16 @@ type (
 	// Import is an import.
 	Import struct {
 		Offset int
-		Name   string
-		Type   ExternType
+		ExternName
+		Type ExternType
 	}
 	// Export is an export, of a component or of an inline instance.
 	Export struct {
 		Offset int
-		Name   string
-		Sort   Sort
-		Index  uint32
-		Type   *ExternType // nil where none is ascribed
+		ExternName
+		Sort  Sort
+		Index uint32
+		Type  *ExternType // nil where none is ascribed
 	}
 )
 
@@ -169,17 +174,19 @@ const (
 	AliasOuter
 )
 
-// CanonOp is a canonical built-in.
-type CanonOp uint8
-
-// The synchronous canonical built-ins.
-const (
-	Lift CanonOp = iota + 1
-	Lower
-	ResourceNew
-	ResourceDrop
-	ResourceRep
-)
+// ExternName is the name of an import or export.
+type ExternName struct {
+	// Name is the name that definitions go by. Where the file splits the version of
+	// an interface name in two, it is put together.
+	Name string
+	// Implements is the interface that an instance of a plain name implements, with
+	// its whole version; empty where the file doesn't say.
+	Implements string
+	// Suffix is the part of the version that the file gives as a suffix, where it
+	// does: of Implements if that is given, else of Name.
+	HasSuffix bool
+	Suffix    string
+}
 
 // Encoding is a canonical string encoding.
 type Encoding uint8
@@ -201,11 +208,14 @@ type CanonOptions struct {
 	Realloc       uint32
 	HasPostReturn bool
 	PostReturn    uint32
+	Async         bool
+	HasCallback   bool
+	Callback      uint32
 }
 
 // ValType is a value type as written: a primitive, or an index.
 type ValType struct {
-	Prim  types.Kind // Bool to String, or 0
+	Prim  types.Kind // a primitive kind, or 0
 	Index uint32     // where Prim is 0
 }
 
@@ -223,15 +233,17 @@ type (
 	// ValueType is a defined value type; fields as in types.Type.
 	ValueType struct {
 		Kind     types.Kind // may be primitive
-		Fields   []NamedVal // record, tuple (no names), variant, enum, flags
-		Elem     *ValType   // list, option, result's ok
+		Fields   []NamedVal // record, tuple and map (no names), variant, enum, flags
+		Elem     *ValType   // list, option, result's ok, stream, future
 		Err      *ValType   // result's error
 		Resource uint32     // own, borrow
+		Len      uint32     // list of fixed length
 	}
 	// FuncType is a component function type; Result is nil where there is none.
 	FuncType struct {
 		Params []NamedVal
 		Result *ValType
+		Async  bool
 	}
 	// ComponentType is the type of a component: Decls are *CoreTypeDef, *TypeDef,
 	// *Alias, *Import and *ExportDecl.
@@ -254,8 +266,8 @@ func (*ResourceType) defType()  {}
 // ExportDecl declares an export in a component or instance type.
 type ExportDecl struct {
 	Offset int
-	Name   string
-	Type   ExternType
+	ExternName
+	Type ExternType
 }
 
 func (*ExportDecl) def() {}

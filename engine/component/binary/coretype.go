@@ -8,19 +8,40 @@ import "github.com/wasm-graph/graphd/engine/component/core"
 const (
 	coreFuncCode   = 0x60
 	coreModuleCode = 0x50 // in a component; in a core module, a sub type
+	coreFinalCode  = 0x4f // a sub type without subtypes of its own: no other than a plain type
 )
 
 // coreType reads a core:type and adds it to the scope's index space.
 func (d *decoder) coreType() *CoreTypeDef {
 	def := &CoreTypeDef{Offset: d.pos}
-	if d.peek() == coreModuleCode {
+	switch d.peek() {
+	case coreModuleCode:
 		d.pos++
 		def.Module = d.coreModuleType()
-	} else {
+	case 0x00: // before a sub type, whose code is that of a module type
+		d.pos++
+		if b := d.byte("core type"); b != coreModuleCode {
+			d.invalid(b, "core type")
+		}
+		d.noSupertypes()
+		d.coreFuncType()
+	case coreFinalCode:
+		d.pos++
+		d.noSupertypes()
+		def.Func = d.coreFuncType()
+	default:
 		def.Func = d.coreFuncType()
 	}
 	d.defineCoreType(def.Func)
 	return def
+}
+
+// noSupertypes reads the empty list of supertypes of a sub type.
+func (d *decoder) noSupertypes() {
+	at := d.pos
+	if d.u32("core supertype count") != 0 {
+		d.unsupported(at, "core type", "garbage-collected core types")
+	}
 }
 
 func (d *decoder) coreFuncType() *core.FuncType {
@@ -30,7 +51,7 @@ func (d *decoder) coreFuncType() *core.FuncType {
 			Params:  vecOf(d, "core parameter", d.coreValType),
 			Results: vecOf(d, "core result", d.coreValType),
 		}
-	case 0x00, 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
+	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
 		d.unsupported(d.pos-1, "core type", "garbage-collected core types")
 	default:
 		d.invalid(b, "core type")
@@ -98,7 +119,7 @@ func (d *decoder) coreTypeAlias() {
 	}
 	f := d.outerCoreType(count, index, at)
 	if f == nil {
-		d.failf(at, reading, "is of a module type")
+		d.failf(at, reading, "is not of a plain function type")
 		return
 	}
 	d.defineCoreType(f)

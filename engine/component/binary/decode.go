@@ -45,9 +45,10 @@ const (
 
 // Decode decodes a component. The result aliases data, which must not change
 // afterwards. Any error is a *Error. Parts of the Component Model that are gated
-// in its specification (asynchronous functions and types, values, maps,
-// fixed-length lists, threads, garbage-collected types) are recognised and
-// refused with an error that wraps ErrUnsupported and names them.
+// in its specification and that nothing above this package could make sense of
+// (component-level values, shared threads, garbage-collected types, 64-bit
+// memories) are recognised and refused with an error that wraps ErrUnsupported and
+// names them. The asynchronous parts are decoded.
 func Decode(data []byte) (*Component, error) {
 	d := &decoder{reader: reader{data: data, end: len(data)}}
 	c := d.component()
@@ -269,7 +270,7 @@ func (d *decoder) instance() *Instance {
 	case 0x01:
 		in.Exports = vecOf(d, "inline export", func() Export {
 			at := d.pos
-			return Export{Offset: at, Name: d.externName("inline export name"), Sort: d.sort("inline export sort"), Index: d.u32("inline export index")}
+			return Export{Offset: at, ExternName: d.externName("inline export name"), Sort: d.sort("inline export sort"), Index: d.u32("inline export index")}
 		})
 	default:
 		d.invalid(b, "instance")
@@ -383,12 +384,12 @@ func (d *decoder) start() *Start {
 
 func (d *decoder) importDef() *Import {
 	at := d.pos
-	return &Import{Offset: at, Name: d.externName("import name"), Type: d.externType()}
+	return &Import{Offset: at, ExternName: d.externName("import name"), Type: d.externType()}
 }
 
 func (d *decoder) export() *Export {
 	at := d.pos
-	e := &Export{Offset: at, Name: d.externName("export name"), Sort: d.sort("export sort"), Index: d.u32("export index")}
+	e := &Export{Offset: at, ExternName: d.externName("export name"), Sort: d.sort("export sort"), Index: d.u32("export index")}
 	if e.Sort > InstanceSort && e.Sort != CoreModuleSort {
 		d.failf(at, "export sort", "components export no core definitions but modules")
 	}
@@ -400,37 +401,47 @@ func (d *decoder) export() *Export {
 }
 
 // externName reads the name of an import or export. The first byte is 0; 1 in
-// files of 2023; 2 where options follow, of which the version suffix belongs to
-// the name and the external id is for tools.
-func (d *decoder) externName(reading string) string {
-	start := d.pos
+// files of 2023; 2 where options follow, each at most once.
+func (d *decoder) externName(reading string) (n ExternName) {
 	form := d.byte(reading)
 	if form > 0x02 {
 		d.invalid(form, reading)
-		return ""
+		return n
 	}
-	name := d.name(reading)
-	if form == 0x02 {
-		var suffix string
-		d.vec(reading+" option", func() {
-			at := d.pos
-			switch b := d.byte(reading + " option"); b {
-			case 0x00:
-				d.unsupported(at, reading+" option", "import or export under another name than its interface's (implements)")
-			case 0x01:
-				suffix = d.name("version suffix")
-			case 0x02:
-				d.name("external id")
-			default:
-				d.invalid(b, reading+" option")
-			}
-		})
-		name = withVersionSuffix(name, suffix)
+	n.Name = d.name(reading)
+	if form < 0x02 {
+		return n
 	}
-	if name == "" {
-		d.fail(start, reading, errors.New("is empty"))
+	var seen [3]bool
+	d.vec(reading+" option", func() {
+		at := d.pos
+		b := d.byte(reading + " option")
+		if int(b) >= len(seen) {
+			d.invalid(b, reading+" option")
+			return
+		}
+		if seen[b] {
+			d.fail(at, reading+" option", errors.New("given twice"))
+		}
+		seen[b] = true
+		switch b {
+		case 0x00:
+			n.Implements = d.name("name of the interface implemented")
+		case 0x01:
+			n.HasSuffix, n.Suffix = true, d.name("version suffix")
+		case 0x02:
+			d.name("external id")
+		}
+	})
+	switch {
+	case seen[0x00] && n.Implements == "":
+		d.fail(d.pos, reading, errors.New("implements no interface"))
+	case n.Implements != "":
+		n.Implements = withVersionSuffix(n.Implements, n.Suffix)
+	default:
+		n.Name = withVersionSuffix(n.Name, n.Suffix)
 	}
-	return name
+	return n
 }
 
 // optional reads an optional part by read.

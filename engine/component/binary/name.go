@@ -4,9 +4,9 @@ package binary
 
 import "strings"
 
-// isLabel reports whether s is a label: words joined by hyphens, each all lower or
+// IsLabel reports whether s is a label: words joined by hyphens, each all lower or
 // all upper case letters and digits, the first starting with a letter.
-func isLabel(s string) bool {
+func IsLabel(s string) bool {
 	for i, word := range strings.Split(s, "-") {
 		if word == "" || i == 0 && isDigit(word[0]) {
 			return false
@@ -28,6 +28,11 @@ func isLabel(s string) bool {
 	}
 	return true
 }
+
+// FoldLabel returns what two labels must not have in common to stand side by side:
+// languages differ in how they join words and in case, so neither may be all that
+// tells names apart.
+func FoldLabel(s string) string { return strings.ToLower(strings.ReplaceAll(s, "-", "")) }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 

@@ -4,7 +4,6 @@ package binary
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
@@ -36,29 +35,7 @@ const (
 	codeComponent    = 0x41
 	codeFunc         = 0x40
 	codeResource     = 0x3f
-	codeAsyncDtor    = 0x3e
 )
-
-// gated returns what a type is called that this package knows but does not decode.
-func gated(code byte) string {
-	switch code {
-	case codeFixedList:
-		return "list of fixed length"
-	case codeStream:
-		return "stream type"
-	case codeFuture:
-		return "future type"
-	case codeErrorContext:
-		return "error-context type"
-	case codeMap:
-		return "map type"
-	case codeAsyncFunc:
-		return "async function type"
-	case codeAsyncDtor:
-		return "resource with an async destructor"
-	}
-	return ""
-}
 
 // prims are the primitive types, downwards from codeBool.
 var prims = [...]types.Kind{
@@ -68,7 +45,10 @@ var prims = [...]types.Kind{
 
 // primitive returns the primitive type of that code, 0 if it is none.
 func primitive(code byte) types.Kind {
-	if code < codeString || code > codeBool {
+	switch {
+	case code == codeErrorContext:
+		return types.ErrorContext
+	case code < codeString || code > codeBool:
 		return 0
 	}
 	return prims[codeBool-code]
@@ -81,23 +61,20 @@ func (d *decoder) typeDef() *TypeDef {
 
 // defType reads a deftype.
 func (d *decoder) defType() DefType {
-	at := d.pos
-	code := d.byte("type")
-	switch code {
-	case codeFunc:
-		return d.funcType()
+	switch code := d.byte("type"); code {
+	case codeFunc, codeAsyncFunc:
+		f := d.funcType()
+		f.Async = code == codeAsyncFunc
+		return f
 	case codeComponent:
 		return &ComponentType{Decls: d.decls("component type", true)}
 	case codeInstance:
 		return &InstanceType{Decls: d.decls("instance type", false)}
 	case codeResource:
 		return d.resourceType()
+	default:
+		return d.valueType(code)
 	}
-	if feature := gated(code); feature != "" {
-		d.unsupported(at, "type", feature)
-		return nil
-	}
-	return d.valueType(code)
 }
 
 // valueType reads the rest of a defvaltype.
@@ -134,6 +111,17 @@ func (d *decoder) valueType(code byte) *ValueType {
 		t.Kind = types.Result
 		d.optional("result ok type", func() { t.Elem = d.valType("result ok type") })
 		d.optional("result error type", func() { t.Err = d.valType("result error type") })
+	case codeMap:
+		t.Kind = types.Map
+		t.Fields = []NamedVal{{Type: d.valType("map key type")}, {Type: d.valType("map value type")}}
+	case codeFixedList:
+		t.Kind, t.Elem, t.Len = types.FixedList, d.valType("list element type"), d.u32("list length")
+	case codeStream:
+		t.Kind = types.Stream
+		d.optional("stream element type", func() { t.Elem = d.valType("stream element type") })
+	case codeFuture:
+		t.Kind = types.Future
+		d.optional("future type", func() { t.Elem = d.valType("future type") })
 	case codeOwn:
 		t.Kind, t.Resource = types.Own, d.u32("own resource index")
 	case codeBorrow:
@@ -155,19 +143,19 @@ func (d *decoder) checkFields(at int, t *ValueType) {
 			d.failf(at, t.Kind.String()+" type", "is empty")
 		}
 	}
-	if t.Kind != types.Tuple {
+	if t.Kind != types.Tuple && t.Kind != types.Map {
 		d.checkUnique(at, t.Kind.String()+" type", t.Fields)
 	}
 }
 
-// checkUnique checks that names are unique, upper and lower case alike.
+// checkUnique checks that names are unique; see FoldLabel.
 func (d *decoder) checkUnique(at int, reading string, vals []NamedVal) {
 	if d.err != nil || len(vals) < 2 {
 		return
 	}
 	seen := make(map[string]bool, len(vals))
 	for _, v := range vals {
-		folded := strings.ToLower(v.Name)
+		folded := FoldLabel(v.Name)
 		if seen[folded] {
 			d.failf(at, reading, "has %q twice", v.Name)
 			return
@@ -202,7 +190,7 @@ func (d *decoder) variantCase() NamedVal {
 func (d *decoder) label(reading string) string {
 	at := d.pos
 	s := d.name(reading + " name")
-	if !isLabel(s) {
+	if !IsLabel(s) {
 		d.fail(at, reading+" name", fmt.Errorf("%q is not in kebab-case", s))
 	}
 	return s
@@ -215,9 +203,6 @@ func (d *decoder) valType(reading string) *ValType {
 	case primitive(b) != 0:
 		d.pos++
 		return &ValType{Prim: primitive(b)}
-	case b == codeErrorContext:
-		d.unsupported(at, reading, gated(b))
-		return nil
 	case b >= 0x40 && b < 0x80:
 		d.failf(at, reading, "unknown code %#02x", b)
 		return nil
@@ -240,18 +225,24 @@ func (d *decoder) funcType() *FuncType {
 	at := d.pos - 1
 	f := &FuncType{Params: d.labelled("parameter")}
 	d.checkUnique(at, "function type", f.Params)
-	switch b := d.byte("function result"); b {
+	f.Result = d.result("function result")
+	return f
+}
+
+// result reads a result list: one type, or none.
+func (d *decoder) result(reading string) *ValType {
+	switch b := d.byte(reading); b {
 	case 0x00:
-		f.Result = d.valType("function result type")
+		return d.valType(reading + " type")
 	case 0x01:
 		at := d.pos
-		if n := d.u32("function result count"); n != 0 {
-			d.unsupported(at, "function result count", "named results")
+		if n := d.u32(reading + " count"); n != 0 {
+			d.unsupported(at, reading+" count", "named results")
 		}
 	default:
-		d.invalid(b, "function result")
+		d.invalid(b, reading)
 	}
-	return f
+	return nil
 }
 
 // resourceType reads the rest of a resourcetype.
@@ -294,7 +285,7 @@ func (d *decoder) decls(reading string, imports bool) []Def {
 		case b == 0x03 && imports:
 			return d.importDef()
 		case b == 0x04:
-			return &ExportDecl{Offset: at, Name: d.externName("export name"), Type: d.externType()}
+			return &ExportDecl{Offset: at, ExternName: d.externName("export name"), Type: d.externType()}
 		default:
 			d.invalid(b, reading+" declaration")
 			return nil

@@ -24,6 +24,9 @@ type Matcher struct {
 
 // Func compares function types.
 func (m *Matcher) Func(got, want *Func) error {
+	if got.Async != want.Async {
+		return fmt.Errorf("got %s function, want %s", asyncness(got), asyncness(want))
+	}
 	if len(got.Params) != len(want.Params) {
 		return fmt.Errorf("got %d parameters, want %d", len(got.Params), len(want.Params))
 	}
@@ -50,6 +53,9 @@ func (m *Matcher) Value(got, want *Type) error {
 	}
 	if got.Kind != want.Kind {
 		return fmt.Errorf("got %v, want %v", got.Kind, want.Kind)
+	}
+	if got.Len != want.Len {
+		return fmt.Errorf("%v: got length %d, want %d", got.Kind, got.Len, want.Len)
 	}
 	if len(got.Fields) != len(want.Fields) {
 		return fmt.Errorf("%v: got %d parts, want %d", got.Kind, len(got.Fields), len(want.Fields))
@@ -95,4 +101,11 @@ func describe(t *Type) string {
 		return "none"
 	}
 	return t.Kind.String()
+}
+
+func asyncness(f *Func) string {
+	if f.Async {
+		return "an async"
+	}
+	return "a sync"
 }

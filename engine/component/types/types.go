@@ -12,8 +12,9 @@
 // same *Type, which is how an encoder knows that it must alias rather than
 // repeat it.
 //
-// The model is that of WebAssembly/component-model, design/mvp/Explainer.md,
-// without the asynchronous types.
+// The model is that of WebAssembly/component-model, design/mvp/Explainer.md. The
+// asynchronous types are there to be named, in an interface that a component
+// declares; nothing here runs them.
 package types
 
 // Kind is the shape of a value type.
@@ -44,10 +45,15 @@ const (
 	List
 	Own
 	Borrow
+	Map
+	FixedList
+	Stream
+	Future
+	ErrorContext
 )
 
 // Primitive reports whether k has no parts.
-func (k Kind) Primitive() bool { return k >= Bool && k <= String }
+func (k Kind) Primitive() bool { return k >= Bool && k <= String || k == ErrorContext }
 
 // String returns the kind's WIT spelling.
 func (k Kind) String() string {
@@ -61,6 +67,7 @@ var kindNames = [...]string{
 	Bool: "bool", S8: "s8", U8: "u8", S16: "s16", U16: "u16", S32: "s32", U32: "u32", S64: "s64", U64: "u64",
 	F32: "f32", F64: "f64", Char: "char", String: "string", Record: "record", Tuple: "tuple", Variant: "variant",
 	Enum: "enum", Option: "option", Result: "result", Flags: "flags", List: "list", Own: "own", Borrow: "borrow",
+	Map: "map", FixedList: "fixed-length list", Stream: "stream", Future: "future", ErrorContext: "error-context",
 }
 
 // Type is a value type. Which fields have meaning depends on Kind:
@@ -72,12 +79,16 @@ var kindNames = [...]string{
 //	List, Option   Elem
 //	Result         Elem is the ok payload, Err the error payload; each may be nil
 //	Own, Borrow    Resource
+//	Map            Fields: the types of key and value; as a value, a list of pairs
+//	FixedList      Elem and Len; as a value, a tuple
+//	Stream, Future Elem, which may be nil
 type Type struct {
 	Kind     Kind
 	Fields   []Field
 	Elem     *Type
 	Err      *Type
 	Resource *Resource
+	Len      uint32
 }
 
 // Field is a named part of a type, or a parameter of a function.
@@ -97,6 +108,7 @@ type Resource struct {
 type Func struct {
 	Params []Field
 	Result *Type
+	Async  bool
 }
 
 // Instance is the type of an instance: what a WIT interface declares.
