@@ -94,12 +94,12 @@ demo: ## Run the demo: simulated sensors, an MQTT broker and a graph, in one pro
 	go run ./cmd/graphd demo
 
 .PHONY: operators
-operators: ## Compile the Go operators to components in build/operators/
-	@mkdir -p build/operators
+operators: ## Compile the Go operators into build/artifacts/, with the definitions: a folder for a registry
+	@mkdir -p build/artifacts
 	@for dir in $(filter-out operators/sdk,$(filter operators/%,$(NESTED))); do \
-	  echo "graphctl build $$dir"; \
-	  go run ./cmd/graphctl build "$$dir" -o "build/operators/$$(basename "$$dir").wasm"; \
+	  go run ./cmd/graphctl build "$$dir" -o "build/artifacts/$$(basename "$$dir").wasm"; \
 	done
+	@for file in graphs/*.yaml; do cp "$$file" "build/artifacts/graph-$$(basename "$$file")"; done
 
 .PHONY: guests
 guests: ## Build the guests in C, Rust and JavaScript

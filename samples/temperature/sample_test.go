@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package temperature_test does what the sample's README says, with the programs
+// as they are built.
+package temperature_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// program builds a program of this repository and returns its path.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), name)
+	command(t, "go", "build", "-o", out, "../../cmd/"+name)
+	return out
+}
+
+// command runs a command that must succeed.
+func command(t *testing.T, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, output)
+	}
+}
+
+// artifacts makes the folder that serves as a registry, as "make operators" does.
+func artifacts(t *testing.T, graphctl string) string {
+	t.Helper()
+	dir := t.TempDir()
+	command(t, graphctl, "build", "../../operators/temperature", "-o", filepath.Join(dir, "temperature.wasm"))
+	definition, err := os.ReadFile("../../graphs/simple.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "graph-simple.yaml"), definition, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestGraphctlRun(t *testing.T) {
+	graphctl := program(t, "graphctl")
+	modules := artifacts(t, graphctl)
+	want, err := os.ReadFile("expected.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), graphctl, "run", "../../graphs/simple.yaml", "--modules", modules, "--input", "input")
+	cmd.Stderr = &stderr
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, stderr.Bytes())
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s printed\n%s\nwant\n%s", cmd, got, want)
+	}
+	if !bytes.Contains(stderr.Bytes(), []byte("read 5, sent 4, filtered 0, failed 1")) {
+		t.Errorf("the summary is missing:\n%s", stderr.Bytes())
+	}
+}
