@@ -92,7 +92,15 @@ func NewLauncher(config LauncherConfig) (*Launcher, error) {
 
 // Launch is Config.Launch: it fetches what the graph is made of, puts it together
 // and runs it until ctx ends.
-func (l *Launcher) Launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) (err error) {
+func (l *Launcher) Launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) error {
+	err := l.launch(ctx, set, key, up)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before it was up, which is no failure
+	}
+	return err
+}
+
+func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) (err error) {
 	resources := &bound{set: set, graph: set.Graphs[key], logger: l.config.Logger.With("graph", key.String())}
 	options, err := resources.options()
 	if err != nil {

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/wasm-graph/graphd/engine"
+	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/endpoint/memory"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/operators/build"
+)
+
+// shelf is Artifacts of what a test puts there, by reference.
+type shelf map[string]string
+
+func (s shelf) get(ref string) ([]byte, string, error) {
+	content, ok := s[ref]
+	if !ok {
+		return nil, "", fmt.Errorf("there is no %s on the shelf", ref)
+	}
+	return []byte(content), fmt.Sprintf("digest of %d bytes", len(content)), nil
+}
+
+func (s shelf) Definition(_ context.Context, ref string) ([]byte, string, error) { return s.get(ref) }
+
+func (s shelf) Component(_ context.Context, ref string) ([]byte, string, error) { return s.get(ref) }
+
+// compiler counts what it compiles.
+type compiler struct {
+	runtime *component.Runtime
+	mu      sync.Mutex
+	loaded  int
+}
+
+func (c *compiler) Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error) {
+	c.mu.Lock()
+	c.loaded++
+	c.mu.Unlock()
+	return processor.Load(ctx, c.runtime, name, wasm)
+}
+
+// drivers makes endpoints in memory, and notes how they were asked for.
+type drivers struct {
+	mu      sync.Mutex
+	source  *memory.Source
+	bound   []string // "client topic"
+	results chan *message.Message
+	failure error
+}
+
+func (d *drivers) note(b deploy.Binding, topic string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ca := ""
+	if b.CA != nil {
+		ca = " " + b.CA.Name
+	}
+	d.bound = append(d.bound, b.Client+" "+topic+ca)
+	return d.failure
+}
+
+func (d *drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, error) {
+	return d.source, d.note(b, strings.Join(filters, ","))
+}
+
+func (d *drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
+	return memory.NewSink(func(m *message.Message) error {
+		m.Topic = topic
+		d.results <- m
+		return nil
+	}), d.note(b, topic)
+}
+
+// bench is a Launcher with its surroundings.
+type bench struct {
+	*deploy.Launcher
+	shelf    shelf
+	compiler *compiler
+	drivers  *drivers
+	metrics  *sdkmetric.ManualReader
+}
+
+// temperature is the Go operator, built once.
+var temperature = sync.OnceValues(func() (string, error) {
+	c, err := build.Operator(context.Background(), "../../operators/temperature")
+	if err != nil {
+		return "", err
+	}
+	return string(c.Bytes), nil
+})
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	definition, err := os.ReadFile("../../graphs/simple.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := temperature()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The cache makes all but the first test that compiles the component fast.
+	core, err := wazero.New(t.Context(), wazero.Config{CacheDir: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := core.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	runtime, err := component.New(component.Config{Engine: core})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{
+		shelf: shelf{
+			"simple:1": string(definition),
+			"azure-samples/explore-iot-operations/temperature:1.0.0": wasm,
+		},
+		compiler: &compiler{runtime: runtime},
+		drivers:  &drivers{source: memory.NewSource(0), results: make(chan *message.Message, 16)},
+		metrics:  sdkmetric.NewManualReader(),
+	}
+	b.Launcher, err = deploy.NewLauncher(deploy.LauncherConfig{
+		Artifacts: func(r *resource.RegistryEndpoint) (deploy.Artifacts, error) {
+			if r.Host == "closed" {
+				return nil, errors.New("the shelf is closed")
+			}
+			return b.shelf, nil
+		},
+		Drivers:  b.drivers,
+		Compiler: b.compiler,
+		HLC:      hlc.NewClock(hlc.Config{Node: "test", Now: time.Now}),
+		Meter:    sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.metrics)).Meter("test"),
+		Logger:   slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// cache is where compiled code is kept while the tests run.
+var cache string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "deploy-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		cache = dir
+		return m.Run()
+	}())
+}
+
+// measured returns the sums that are measured, by name.
+func (b *bench) measured(t *testing.T) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := b.metrics.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					sums[m.Name] += p.Value
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					sums[m.Name] += int64(p.Count)
+				}
+			}
+		}
+	}
+	return sums
+}
+
+// launch runs a graph until stop is called, which returns what Launch returned.
+func (b *bench) launch(t *testing.T, s *resource.Set, name string) (probe func() engine.Health, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	up, ended := make(chan func() engine.Health, 1), make(chan error, 1)
+	go func() {
+		ended <- b.Launch(ctx, s, key(name), func(probe func() engine.Health) { up <- probe })
+	}()
+	select {
+	case probe = <-up:
+	case err := <-ended:
+		cancel()
+		t.Fatal(err)
+	}
+	return probe, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func TestLaunch(t *testing.T) {
+	b := newBench(t)
+	s := set(t, broker, strings.Replace(text("g", "simple:1", ""), "metadata: {name: g}",
+		"metadata: {name: g, annotations: {graphd.io/dead-letter: broker/dead, graphd.io/deadline: 5s}}", 1))
+	probe, stop := b.launch(t, s, "g")
+	for _, payload := range []string{`{"temperature":{"value":100.0,"unit":"F"}}`, `broken`} {
+		if err := b.drivers.source.Publish(&message.Message{Topic: "g/in", Payload: []byte(payload)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := <-b.drivers.results; m.Topic != "g/out" || !strings.HasPrefix(string(m.Payload), `{"temperature":{"value":37.77777777777778,`) {
+		t.Errorf("result is %s %s", m.Topic, m.Payload)
+	}
+	if m := <-b.drivers.results; m.Topic != "dead" || string(m.Payload) != "broken" {
+		t.Errorf("dead letter is %s %s", m.Topic, m.Payload)
+	}
+	if err := b.drivers.source.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h := probe(); h.State != engine.Available {
+		t.Errorf("health is %v", h)
+	}
+	got := b.measured(t)
+	for name, want := range map[string]int64{
+		"aio_dataflow_messages_received":                  2,
+		"aio_dataflow_messages_sent":                      1,
+		"aio_dataflow_messages_dropped_processing_errors": 1,
+		"graphd_messages_dead_letters":                    1,
+		"aio_dataflow_processing_latency":                 2,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %d, want %d", name, got[name], want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Launch: %v", err)
+	}
+	if _, still := b.measured(t)["aio_dataflow_messages_received"]; still {
+		t.Error("the graph is measured after its end")
+	}
+	slices.Sort(b.drivers.bound)
+	if want := []string{"graphd-g-d g/out ca", "graphd-g-dead-letter dead ca", "graphd-g-s g/in ca"}; !slices.Equal(b.drivers.bound, want) {
+		t.Errorf("endpoints were bound as %q, want %q", b.drivers.bound, want)
+	}
+}
+
+func TestEqualComponentsAreCompiledOnce(t *testing.T) {
+	b := newBench(t)
+	s := set(t, broker, text("a", "simple:1", ""), text("b", "simple:1", ""))
+	_, stopA := b.launch(t, s, "a")
+	b.drivers.source = memory.NewSource(0)
+	_, stopB := b.launch(t, s, "b")
+	if b.compiler.loaded != 1 {
+		t.Errorf("compiled %d times while in use, want 1", b.compiler.loaded)
+	}
+	if err := errors.Join(stopA(), stopB()); err != nil {
+		t.Error(err)
+	}
+	b.drivers.source = memory.NewSource(0)
+	_, stop := b.launch(t, s, "a")
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if b.compiler.loaded != 2 {
+		t.Errorf("compiled %d times, want 2: what nobody uses is freed", b.compiler.loaded)
+	}
+}
+
+func TestLaunchFails(t *testing.T) {
+	const module = "azure-samples/explore-iot-operations/temperature:1.0.0"
+	for _, tt := range []struct {
+		name     string
+		resource func(text string) string
+		shelf    func(shelf)
+		drivers  error
+		reason   deploy.Reason
+		want     string
+	}{
+		{"no definition", nil, func(s shelf) { delete(s, "simple:1") }, nil, deploy.ModuleDownloadFailed, "there is no simple:1 on the shelf"},
+		{"faulty definition", nil, func(s shelf) { s["simple:1"] = "operations: 1\n" }, nil, deploy.ConfigurationFailed, "simple:1:1:1: property metadata is missing"},
+		{"no component", nil, func(s shelf) { delete(s, module) }, nil, deploy.ModuleDownloadFailed, "there is no " + module},
+		{"no WebAssembly", nil, func(s shelf) { s[module] = "text" }, nil, deploy.InstantiationFailed, module},
+		{"truncated component", nil, func(s shelf) { s[module] = s[module][:100_000] }, nil, deploy.InstantiationFailed, module},
+		{"operator of another kind", nil, func(s shelf) {
+			s["simple:1"] = strings.Replace(s["simple:1"], `operationType: "map"`, `operationType: "delay"`, 1)
+		}, nil, deploy.ConfigurationFailed, "delay"},
+		{"two sources", nil, func(s shelf) {
+			s["simple:1"] = strings.NewReplacer("operations:", "operations:\n  - {operationType: source, name: more}",
+				"connections:", "connections:\n  - {from: {name: more}, to: {name: sink}}").Replace(s["simple:1"])
+		}, nil, deploy.ConfigurationFailed, "the definition has 2 sources"},
+		{"option of an unknown operation", func(text string) string {
+			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/operation.filter.deadline: 1s}}", 1)
+		}, nil, nil, deploy.ConfigurationFailed, "operation.filter"},
+		{"unknown option", func(text string) string {
+			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dedline: 1s}}", 1)
+		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: "},
+		{"dead letters that come back", func(text string) string {
+			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dead-letter: broker/g/in}}", 1)
+		}, nil, nil, deploy.ConfigurationFailed, "the graph would read what it drops"},
+		{"dead letters to nowhere", func(text string) string {
+			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dead-letter: nobody/dead}}", 1)
+		}, nil, nil, deploy.ConfigurationFailed, `there is no DataflowEndpoint "nobody"`},
+		{"closed registry", func(text string) string {
+			return text + "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: default}\nspec: {host: closed, authentication: {method: Anonymous}}\n"
+		}, nil, nil, deploy.ConfigurationFailed, "the shelf is closed"},
+		{"endpoint that can't be made", nil, nil, errors.New("no such certificate"), deploy.ConfigurationFailed, "source s: no such certificate"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			if tt.shelf != nil {
+				tt.shelf(b.shelf)
+			}
+			b.drivers.failure = tt.drivers
+			definition := text("g", "simple:1", "")
+			if tt.resource != nil {
+				definition = tt.resource(definition)
+			}
+			err := b.Launch(t.Context(), set(t, broker, definition), key("g"), func(func() engine.Health) {
+				t.Error("the graph came up")
+			})
+			var failure *deploy.Failure
+			if !errors.As(err, &failure) || failure.Reason != tt.reason || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Launch: %v (%+v)\nwant %s: %s", err, failure, tt.reason, tt.want)
+			}
+		})
+	}
+}
+
+func TestCheckOptions(t *testing.T) {
+	good := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/lateness: 1s}}", 1))
+	if err := deploy.CheckOptions(good); err != nil {
+		t.Error(err)
+	}
+	bad := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/lateness: soon}}", 1))
+	if err := deploy.CheckOptions(bad); err == nil || !strings.Contains(err.Error(), "f.yaml:14:35: ") {
+		t.Errorf("error is %v", err)
+	}
+}
