@@ -156,7 +156,7 @@ func files(*sdk.Message) (string, error) {
 }
 
 func environment(*sdk.Message) (string, error) {
-	return fmt.Sprint(len(os.Environ()), len(os.Args), runtime.GOOS, runtime.GOARCH), nil
+	return fmt.Sprintf("%d %d %s/%s", len(os.Environ()), len(os.Args), runtime.GOOS, runtime.GOARCH), nil
 }
 
 func network(*sdk.Message) (string, error) {

@@ -68,10 +68,14 @@
         (i64.store offset=8 (global.get $area) (local.get $save1))))
     (global.get $last_wall))
 
-  ;; Nanoseconds since some point in the past.
+  ;; Nanoseconds since some point in the past, and never 0: Go takes a clock that
+  ;; reads 0 for a broken one, and a host may start there.
   (func $monotonic (result i64)
     (if (i32.eqz (global.get $quiet))
-      (then (global.set $last_monotonic (call $monotonic_now))))
+      (then
+        (global.set $last_monotonic (call $monotonic_now))
+        (if (i64.eqz (global.get $last_monotonic))
+          (then (global.set $last_monotonic (i64.const 1))))))
     (global.get $last_monotonic))
 
   ;; clocks: 0 realtime, 1 monotonic

@@ -170,6 +170,17 @@ func TestClocks(t *testing.T) {
 	h.call(inval, "clock_res_get", 2, at)
 	h.wantCalls("wall", "monotonic")
 
+	// A clock that begins at 0 is seen to begin at 1, for Go's sake.
+	monotonicThen := h.monotonic
+	h.monotonic = 0
+	h.call(success, "clock_time_get", 1, 1, at)
+	if got := h.u64(at); got != 1 {
+		t.Errorf("monotonic at 0: got %d, want 1", got)
+	}
+	h.monotonic = monotonicThen
+	h.call(success, "clock_time_get", 1, 1, at)
+	h.wantCalls("monotonic", "monotonic")
+
 	// Quiet: the last answers, and no call.
 	wall, monotonic := h.wall, h.monotonic
 	h.wall, h.monotonic = wall+1e9, monotonic+1e9
