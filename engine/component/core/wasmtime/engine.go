@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build wasmtime && cgo && (linux || darwin)
+
+package wasmtime
+
+// #include <stdlib.h>
+// #include "shim.h"
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"unsafe"
+
+	// Imported for the C library in it: its linker flags reach whatever is linked
+	// with it. None of its Go code is used.
+	_ "github.com/bytecodealliance/wasmtime-go/v39"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+)
+
+// stackSize is how much stack a guest has, in bytes. The rewriter stops most guests
+// before; it counts frames as another compiler makes them.
+const stackSize = 1 << 20
+
+var errEngineClosed = errors.New("the engine is closed")
+
+// Engine is a core.Engine on one Wasmtime engine.
+type Engine struct {
+	mu      sync.RWMutex // held for reading while c is used
+	c       *C.wasm_engine_t
+	owned   sync.Mutex // guards the following
+	modules map[core.Module]struct{}
+	stores  map[*store]struct{}
+}
+
+var _ core.Engine = (*Engine)(nil)
+
+// New returns an engine. Its Close must be called.
+func New() (*Engine, error) {
+	c := C.graphd_engine_new(stackSize)
+	if c == nil {
+		return nil, errors.New("wasmtime: new engine: the library refuses the configuration")
+	}
+	return &Engine{c: c, modules: map[core.Module]struct{}{}, stores: map[*store]struct{}{}}, nil
+}
+
+// Name returns "wasmtime".
+func (e *Engine) Name() string { return "wasmtime" }
+
+// Close releases the engine with everything compiled and instantiated by it.
+func (e *Engine) Close(ctx context.Context) error {
+	e.owned.Lock()
+	stores, modules := slices.Collect(maps.Keys(e.stores)), slices.Collect(maps.Keys(e.modules))
+	e.owned.Unlock()
+	var errs []error
+	for _, s := range stores {
+		errs = append(errs, s.Close(ctx))
+	}
+	for _, m := range modules {
+		errs = append(errs, m.Close(ctx))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.c != nil {
+		C.wasm_engine_delete(e.c)
+		e.c = nil
+	}
+	return errors.Join(errs...)
+}
+
+// module is a compiled core module.
+type module struct {
+	engine  *Engine
+	c       *C.wasmtime_module_t // nil when closed
+	imports []name
+}
+
+// name is what an import is called.
+type name struct{ slot, field string }
+
+// Compile compiles a module. It doesn't watch ctx while it does.
+func (e *Engine) Compile(ctx context.Context, wasm []byte) (core.Module, error) {
+	m, err := e.compile(ctx, wasm)
+	if err != nil {
+		return nil, fmt.Errorf("wasmtime: compile core module: %w", err)
+	}
+	return m, nil
+}
+
+func (e *Engine) compile(ctx context.Context, wasm []byte) (*module, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.c == nil {
+		return nil, errEngineClosed
+	}
+	if len(wasm) < 4 || string(wasm[:4]) != "\x00asm" {
+		return nil, errors.New("the bytes are no WebAssembly module") // the library would take text
+	}
+	m := &module{engine: e}
+	if err := C.wasmtime_module_new(e.c, (*C.uint8_t)(unsafe.SliceData(wasm)), C.size_t(len(wasm)), &m.c); err != nil {
+		return nil, takeError(err)
+	}
+	var imports C.wasm_importtype_vec_t
+	C.wasmtime_module_imports(m.c, &imports)
+	defer C.wasm_importtype_vec_delete(&imports)
+	for _, i := range unsafe.Slice(imports.data, imports.size) {
+		m.imports = append(m.imports, name{text(C.wasm_importtype_module(i)), text(C.wasm_importtype_name(i))})
+	}
+	e.owned.Lock()
+	defer e.owned.Unlock()
+	e.modules[m] = struct{}{}
+	return m, nil
+}
+
+// Close releases the module. Instances keep what they need.
+func (m *module) Close(context.Context) error {
+	m.engine.owned.Lock()
+	defer m.engine.owned.Unlock()
+	if m.c != nil {
+		C.wasmtime_module_delete(m.c)
+		m.c = nil
+		delete(m.engine.modules, m)
+	}
+	return nil
+}
+
+// hostModule is a module of host functions.
+type hostModule struct {
+	engine *Engine
+	funcs  map[string]*hostFunc // nil when closed
+}
+
+// hostFunc is a host function, whichever store it is called from.
+type hostFunc struct {
+	core.HostFunc
+	c *C.wasm_functype_t
+}
+
+// CompileHost makes a module of host functions. Their parameters and results must
+// be numbers.
+func (e *Engine) CompileHost(_ context.Context, funcs []core.HostFunc) (core.Module, error) {
+	m := &hostModule{engine: e, funcs: make(map[string]*hostFunc, len(funcs))}
+	for _, f := range funcs {
+		if m.funcs[f.Name] != nil {
+			return nil, fmt.Errorf("wasmtime: compile host module: function %q is given twice", f.Name)
+		}
+		if !numeric(f.Type) {
+			return nil, fmt.Errorf("wasmtime: compile host module: function %q has type %v, which is not of numbers only", f.Name, f.Type)
+		}
+		m.funcs[f.Name] = &hostFunc{HostFunc: f}
+	}
+	e.owned.Lock()
+	defer e.owned.Unlock()
+	for _, f := range m.funcs {
+		f.c = newFuncType(f.Type)
+	}
+	e.modules[m] = struct{}{}
+	return m, nil
+}
+
+// Close releases the module. It must not be called while one is instantiated.
+func (m *hostModule) Close(context.Context) error {
+	m.engine.owned.Lock()
+	defer m.engine.owned.Unlock()
+	for _, f := range m.funcs {
+		C.wasm_functype_delete(f.c)
+	}
+	m.funcs = nil
+	delete(m.engine.modules, m)
+	return nil
+}
