@@ -47,12 +47,23 @@ func Start() (*Broker, error) {
 }
 
 // openDoor lets everybody in, and to every topic.
+//
+// It also hides from the broker how many messages a client can take: the broker's
+// accounting of those deadlocks when a client acknowledges one while another is
+// published to it, and forgets messages that had to wait.
 type openDoor struct{ mochi.HookBase }
 
 func (*openDoor) ID() string { return "open" }
 
 func (*openDoor) Provides(event byte) bool {
-	return event == mochi.OnConnectAuthenticate || event == mochi.OnACLCheck
+	return event == mochi.OnConnectAuthenticate || event == mochi.OnACLCheck || event == mochi.OnPacketRead
+}
+
+func (*openDoor) OnPacketRead(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
+	if p.FixedHeader.Type == packets.Connect {
+		p.Properties.ReceiveMaximum = 0
+	}
+	return p, nil
 }
 
 func (*openDoor) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }

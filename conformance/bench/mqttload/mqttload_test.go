@@ -16,11 +16,18 @@ import (
 	"github.com/wasm-graph/graphd/conformance/bench/mqttload"
 )
 
-// allow lets everybody in.
+// allow lets everybody in, and turns the broker's flow control off: it deadlocks
+// when a client acknowledges a message while another is published to it.
 type allow struct{ mochi.HookBase }
 
 func (allow) Provides(event byte) bool {
-	return event == mochi.OnConnectAuthenticate || event == mochi.OnACLCheck
+	return event == mochi.OnConnectAuthenticate || event == mochi.OnACLCheck || event == mochi.OnPacketRead
+}
+func (allow) OnPacketRead(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
+	if p.FixedHeader.Type == packets.Connect {
+		p.Properties.ReceiveMaximum = 0
+	}
+	return p, nil
 }
 func (allow) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 func (allow) OnACLCheck(*mochi.Client, string, bool) bool              { return true }

@@ -135,7 +135,12 @@ func (h *hook) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, err
 	return p, nil
 }
 
+// OnPacketRead turns the broker's flow control off: it deadlocks when a client
+// acknowledges a message while another is published to it.
 func (h *hook) OnPacketRead(cl *mochi.Client, p packets.Packet) (packets.Packet, error) {
+	if p.FixedHeader.Type == packets.Connect {
+		p.Properties.ReceiveMaximum = 0
+	}
 	if h.onRead != nil && !cl.Net.Inline {
 		h.onRead(cl.ID, p, func() { cl.Net.Conn.Close() })
 	}

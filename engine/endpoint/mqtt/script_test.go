@@ -189,6 +189,20 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
+// waitUntil waits for a condition that must come to hold.
+func waitUntil(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(patience); !condition(); {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
 // A running is a source or a sink on its way.
 type running struct {
 	t      *testing.T

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,21 +137,7 @@ func runEcho(t *testing.T, source *mqtt.Source, sink *mqtt.Sink) {
 			t.Error("Send:", err)
 		}
 	})
-	waitConnected(t, source.Connected)
-}
-
-// waitConnected waits for an endpoint to be connected.
-func waitConnected(t *testing.T, connected func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); !connected(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatal("not connected")
-		}
-	}
+	waitUntil(t, "connected", source.Connected)
 }
 
 func named(c mqtt.Config, suffix string) mqtt.Config {
@@ -230,7 +215,7 @@ func TestMosquittoRestarts(t *testing.T) {
 			}
 		}
 	})
-	waitConnected(t, collector.Connected)
+	waitUntil(t, "connected", collector.Connected)
 	source := newSource(t, named(config, "-source"), "in")
 	sink := newSink(t, named(config, "-sink"), "out")
 	runEcho(t, source, sink)
@@ -271,7 +256,7 @@ func TestMosquittoSessionResumption(t *testing.T) {
 	emit, deliveries := collect()
 	first := newSource(t, config, "in")
 	r := runSource(t, first, emit)
-	waitConnected(t, first.Connected)
+	waitUntil(t, "connected", first.Connected)
 	b.PublishFrom(strings.NewReader("a\nb\nc\n"), "-t", "in", "-q", "1", "-l")
 	got := wantDeliveries(t, deliveries, "a", "b", "c")
 	got[0].Settle()
@@ -298,7 +283,7 @@ func TestMosquittoBackPressure(t *testing.T) {
 	emit, deliveries := collect()
 	source := newSource(t, config, "in")
 	runSource(t, source, emit)
-	waitConnected(t, source.Connected)
+	waitUntil(t, "connected", source.Connected)
 	b.PublishFrom(strings.NewReader("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"), "-t", "in", "-q", "1", "-l")
 	held := wantDeliveries(t, deliveries, "0", "1", "2")
 	if got := source.Stats().Received; got != 3 {
@@ -396,7 +381,7 @@ func TestMosquittoLargeMessage(t *testing.T) {
 			emit, deliveries := collect()
 			source := newSource(t, named(config, "-source"), "out")
 			runSource(t, source, emit)
-			waitConnected(t, source.Connected)
+			waitUntil(t, "connected", source.Connected)
 			sink := newSink(t, named(config, "-sink"), "out")
 			runSink(t, sink)
 			large := strings.Repeat("0123456789", 1<<20)
@@ -426,7 +411,7 @@ func TestMosquittoSharedSubscription(t *testing.T) {
 	for i := range 2 {
 		source := newSource(t, named(config, fmt.Sprint(i)), "$shared/group/in/#")
 		runSource(t, source, emit)
-		waitConnected(t, source.Connected)
+		waitUntil(t, "connected", source.Connected)
 		sources = append(sources, source)
 	}
 	b.PublishFrom(strings.NewReader("a\nb\nc\nd\n"), "-t", "in/x", "-q", "1", "-l")

@@ -181,6 +181,7 @@ func TestSourceDropsQoS0WhenBusy(t *testing.T) {
 		c.publish(0, fmt.Sprint(i))
 	}
 	c.publish(1, "never dropped")
+	waitUntil(t, "all has arrived", func() bool { return source.Stats().Received == 7 })
 	close(proceed)
 	wantDeliveries(t, emitted, "1", "2", "never dropped")
 	want := mqtt.SourceStats{Received: 7, Dropped: 3, Connections: 1}
@@ -205,6 +206,7 @@ func TestSourceBoundsTheBytesOfQoS0(t *testing.T) {
 	c.publish(0, "0123456789 is over the limit")
 	c.publish(0, "dropped")
 	c.publish(1, "last")
+	waitUntil(t, "all has arrived", func() bool { return source.Stats().Received == 4 })
 	close(proceed)
 	wantDeliveries(t, emitted, "0123456789 is over the limit", "last")
 }
