@@ -297,10 +297,13 @@ func TestNoBinaries(t *testing.T) {
 		if info.Size() > 100<<10 {
 			t.Errorf("%s has %d bytes, want at most 100 KiB: build it where it is needed", name, info.Size())
 		}
-		stem := strings.TrimSuffix(name, ".wasm")
-		for _, ext := range []string{".go", ".c", ".rs", ".js", ".py", ".wat"} {
-			if _, err := os.Stat(stem + ext); err == nil {
-				return
+		stem := strings.TrimSuffix(path.Base(name), ".wasm")
+		folder := path.Dir(name)
+		for _, dir := range []string{folder, strings.TrimSuffix(folder, "/testdata")} {
+			for _, ext := range []string{".go", ".c", ".rs", ".js", ".py", ".wat"} {
+				if _, err := os.Stat(path.Join(dir, stem+ext)); err == nil {
+					return
+				}
 			}
 		}
 		t.Errorf("%s has no source of the same name beside it", name)
