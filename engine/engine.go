@@ -136,6 +136,10 @@ func (g *Graph) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.worker.Close()) }()
+	if g.config.Plan.Timed && g.config.Virtual == nil {
+		g.config.Logger.Warn("open windows are kept in memory only: their messages stay unacknowledged until the window has closed, "+
+			"so a source that delivers few messages without acknowledgement may stall", "graph", g.config.Plan.Graph)
+	}
 	g.running.Store(true)
 	defer g.running.Store(false)
 

@@ -242,6 +242,21 @@ func TestSimple(t *testing.T) {
 	}
 }
 
+// TestEnvelope checks that what guests can't see goes past them.
+func TestEnvelope(t *testing.T) {
+	blank := &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
+		return &message.Message{Payload: m.Payload, Time: m.Time}, nil // as a guest's
+	}}
+	r := newRig(t, "in>blank:map>out", map[string]*native.Operator{"blank": blank})
+	r.start()
+	r.sources[0].Publish(&message.Message{Payload: []byte("a"), Envelope: &message.Envelope{ResponseTopic: "answers"}})
+	r.wait()
+	r.finish()
+	if m := r.sinks[0].messages()[0]; m.Envelope == nil || m.Envelope.ResponseTopic != "answers" {
+		t.Errorf("envelope %+v", m.Envelope)
+	}
+}
+
 // TestShapes runs two messages, "a" and "b", through graphs of all shapes.
 func TestShapes(t *testing.T) {
 	operators := func() map[string]*native.Operator {
@@ -502,12 +517,14 @@ func TestCrowdedFaults(t *testing.T) {
 		if h := r.graph.Health(); h.State != engine.Available {
 			t.Errorf("health = %+v, want Available again", h)
 		}
-		r.finish()
-		if got := r.sinks[0].payloads(); got != "after" {
-			t.Errorf("came out: %s, want after", got)
+		r.publish("once") // a single fault costs no pause
+		synctest.Wait()
+		if got := r.sinks[0].payloads(); got != "after once" {
+			t.Errorf("came out: %s, want after once", got)
 		}
-		if s := r.graph.Stats(); s.Faults != 40 || s.Dropped != 20 {
-			t.Errorf("faults %d dropped %d, want 40 and 20", s.Faults, s.Dropped)
+		r.finish()
+		if s := r.graph.Stats(); s.Faults != 41 || s.Dropped != 20 {
+			t.Errorf("faults %d dropped %d, want 41 and 20", s.Faults, s.Dropped)
 		}
 	})
 }
@@ -599,6 +616,52 @@ func TestUndeliverable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLateRefusal refuses a message long after it was sent, while the worker sleeps.
+func TestLateRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &slowSink{}
+		r := newRig(t, "in>out", nil)
+		r.config.Sinks = []endpoint.Sink{sink}
+		r.config.DeadLetter = r.dead
+		r.start()
+		r.publish("a")
+		synctest.Wait()
+		sink.done[0](errors.New("too large"))
+		synctest.Wait()
+		if n := r.sources[0].Unsettled(); r.dead.payloads() != "a" || n != 0 {
+			t.Errorf("dead letters %q with %d unsettled, want a with 0", r.dead.payloads(), n)
+		}
+		r.finish()
+	})
+}
+
+// TestStopWhileReopening stops a graph that holds a message for an operation of which
+// no instance can be had: the message is not lost.
+func TestStopWhileReopening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []string
+		opens := 0
+		op := poison(&calls)
+		op.Init = func(context.Context) error {
+			if opens++; opens > 1 {
+				return operator.ErrInit
+			}
+			return nil
+		}
+		r := newRig(t, "in>op:map>out", map[string]*native.Operator{"op": op})
+		r.start()
+		r.publish("once")
+		synctest.Wait()
+		r.stop()
+		if err := <-r.ended; !errors.Is(err, engine.ErrGrace) {
+			t.Errorf("Run = %v, want ErrGrace", err)
+		}
+		if n := r.sources[0].Unsettled(); n != 1 {
+			t.Errorf("%d messages are unsettled, want 1", n)
+		}
+	})
 }
 
 // slowSink confirms nothing until it is told to.

@@ -328,6 +328,46 @@ func TestWindowInRealTime(t *testing.T) {
 	})
 }
 
+// TestUnreadHoldsTime checks that no window closes over a message that waits for
+// the worker, however long that takes.
+func TestUnreadHoldsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
+			time.Sleep(30 * time.Second) // of the bubble's time
+			return m, nil
+		}}
+		r := newRig(t, "in>slow:map>sum:accumulate>out", map[string]*native.Operator{"slow": slow, "sum": join()})
+		r.start()
+		r.publish("a", "b", "c") // all in the same millisecond
+		time.Sleep(2 * time.Minute)
+		if got := r.sinks[0].payloads(); got != "a+b+c" {
+			t.Errorf("came out: %q, want one window of a+b+c", got)
+		}
+		r.finish()
+	})
+}
+
+// TestTimeGoesOnAfterBackPressure fills the inbox, and checks that windows close
+// again once it is empty.
+func TestTimeGoesOnAfterBackPressure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
+			time.Sleep(time.Second)
+			return m, nil
+		}}
+		r := newRig(t, "in>slow:map>w:delay>sum:accumulate>out", map[string]*native.Operator{"slow": slow, "w": window(), "sum": join()})
+		r.config.Inbox = 2
+		time.Sleep(time.Second)
+		r.start()
+		r.publish("a", "b", "c", "d", "e", "f", "g")
+		time.Sleep(time.Minute)
+		if n := r.sources[0].Unsettled(); n != 0 {
+			t.Errorf("%d messages are unsettled a minute later: the window did not close", n)
+		}
+		r.finish()
+	})
+}
+
 // TestFiniteInputInRealTime checks that the end of the input closes all windows.
 func TestFiniteInputInRealTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

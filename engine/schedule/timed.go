@@ -186,6 +186,10 @@ func (p *page) take(staged *message.Message, entries ...entry) {
 // it be.
 func (w *Worker) advance(ctx context.Context) {
 	now := progress.Time(w.clock.Now().UnixMilli())
+	connected := make([]bool, len(w.sources))
+	for i := range connected {
+		connected[i] = w.connected(i)
+	}
 	w.mu.Lock()
 	unread := make([]progress.Time, len(w.sources))
 	for i := range unread {
@@ -201,7 +205,7 @@ func (w *Worker) advance(ctx context.Context) {
 	for i := range w.sources {
 		s := &w.sources[i]
 		frontier = min(frontier, s.frontier.Advance(now, progress.Status{
-			Connected: w.connected(i), Blocked: s.waiting, Unread: unread[i],
+			Connected: connected[i], Blocked: s.waiting, Unread: unread[i],
 		}))
 	}
 	w.mu.Unlock()
