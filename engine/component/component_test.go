@@ -15,27 +15,18 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
 	"github.com/wasm-graph/graphd/engine/component/wit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(coretest.EveryEngine{M: m}) }
 
-// newRuntime returns a runtime on the default engine.
+// newRuntime returns a runtime on the engine that the tests are run on.
 func newRuntime(t testing.TB) *component.Runtime {
 	t.Helper()
-	engine, err := wazero.New(t.Context(), wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := engine.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	rt, err := component.New(component.Config{Engine: engine})
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,27 +17,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
 	"github.com/wasm-graph/graphd/engine/component/wasi"
 )
 
+func TestMain(m *testing.M) { os.Exit(coretest.EveryEngine{M: m}.Run()) }
+
 // compile compiles a component for the time of the test.
 func compile(t *testing.T, data []byte) (*component.Component, error) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	engine, err := wazero.New(ctx, wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := engine.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	rt, err := component.New(component.Config{Engine: engine})
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/value"
 	"github.com/wasm-graph/graphd/engine/component/wit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(coretest.EveryEngine{M: m}) }
 
 const guestWIT = `package test:guest;
 world guest {
@@ -68,16 +68,7 @@ func compileGuest(t *testing.T) *component.Component {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := wazero.New(t.Context(), wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := engine.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	rt, err := component.New(component.Config{Engine: engine})
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
