@@ -15,10 +15,14 @@ import (
 	"github.com/wasm-graph/graphd/engine/message"
 )
 
+// StampProperty is the user property that carries a message's time, in the text
+// form of package hlc, on the way in and on the way out.
+const StampProperty = "__ts"
+
 // Delivery is one message received from a source, with the duty to settle it.
 type Delivery struct {
 	// Message is the received message, its Time left zero; a stamp that it carried
-	// is still the user property "__ts". The receiver owns it.
+	// is still the user property StampProperty. The receiver owns it.
 	Message *message.Message
 	// Settle tells the source that everything that came of the message is safe:
 	// the source acknowledges it. Called at most once, from any goroutine; it does
@@ -47,8 +51,8 @@ type Source interface {
 }
 
 // Sink is where messages go. It takes their properties as they are: the message
-// time is in there already, as the user property "__ts", which the engine has put
-// in before Send. What is sent is Payload, whatever the message's Kind.
+// time is in there already, as the user property StampProperty, which the engine
+// has put in before Send. What is sent is Payload, whatever the message's Kind.
 type Sink interface {
 	// Run connects and keeps connected until ctx ends, then waits for outstanding
 	// confirmations (bounded by the driver's grace), disconnects, and returns nil;
@@ -58,7 +62,9 @@ type Sink interface {
 	// disconnected, until ctx ends, whose error it then returns; done is not called
 	// then. Otherwise done is called exactly once, from any goroutine, with nil when
 	// the delivery is confirmed (QoS 0: written), or with an error when m can never
-	// be delivered (too large, refused by the peer for good). Sends by one caller
+	// be delivered (too large, refused by the peer for good). Only for what is still
+	// unconfirmed when Run returns it is never called: nobody knows, and the source
+	// must not acknowledge it. done does not call Send. Sends by one caller
 	// are delivered in order; done calls come in that order too. m is immutable and
 	// not retained after done, nor are the slices in it but for Payload.
 	Send(ctx context.Context, m *message.Message, done func(error)) error

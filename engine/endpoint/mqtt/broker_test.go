@@ -201,6 +201,9 @@ func TestSinkThroughBrokenConnections(t *testing.T) {
 		payloads[i] = fmt.Sprint(i)
 	}
 	wantDone(t, sendAll(t, sink, payloads...), payloads...)
+	// The broker acknowledges before it distributes.
+	last := func(m *message.Message) bool { return string(m.Payload) == payloads[count-1] }
+	waitUntil(t, "the last message has arrived", func() bool { return slices.ContainsFunc(received(), last) })
 
 	next := 0
 	for _, m := range received() {

@@ -95,8 +95,8 @@ func (s *Sink) Stats() SinkStats {
 	}
 }
 
-// Run implements endpoint.Sink. What is still unconfirmed after DrainTimeout stays
-// so: its done functions are never called.
+// Run implements endpoint.Sink. What is still unconfirmed when it returns, after
+// DrainTimeout at the latest, stays so: its done functions are never called.
 func (s *Sink) Run(ctx context.Context) error {
 	// The connection outlives ctx by the drain.
 	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
@@ -143,7 +143,7 @@ func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
 	return time.Since(l.since), err
 }
 
-// Send implements endpoint.Sink. done must not call Send.
+// Send implements endpoint.Sink.
 func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
