@@ -45,7 +45,14 @@ type Node struct {
 	Outputs [2][]int
 	Config  operator.Config // what the operator is told when it starts
 	Limits  Limits
+	// Weight is how many messages one source message becomes here at most: the number
+	// of ways that lead here.
+	Weight int
 }
+
+// MaxWeight is the largest weight of a node. Each fan-out that meets again doubles
+// the weight, so that a few dozen of them would keep a worker busy for ever.
+const MaxWeight = 10_000
 
 // Limits are the limits of each instance of an operation.
 type Limits struct {
@@ -93,6 +100,7 @@ func New(d *graph.Definition, settings []Setting, options Options) (*Plan, error
 		from := &p.Nodes[index[c.From]]
 		from.Outputs[arm] = append(from.Outputs[arm], index[c.To])
 	}
+	r.weigh(p)
 	for _, op := range d.Operations {
 		switch op.Kind {
 		case graph.Source:
@@ -148,6 +156,36 @@ type resolver struct {
 	settings   []Setting
 	used       []bool // by setting
 	problems   document.Problems
+}
+
+// weigh sets the weights of p's nodes, and reports the first that is too large.
+func (r *resolver) weigh(p *Plan) {
+	for i := range p.Nodes {
+		n := &p.Nodes[i]
+		if n.Kind == operator.Source {
+			n.Weight = 1
+		}
+		if n.Weight > MaxWeight {
+			op, _ := r.definition.Operation(n.Operation)
+			r.problems = append(r.problems, &document.Problem{
+				Severity: document.Error, File: r.definition.File, Position: op.Pos,
+				Message: fmt.Sprintf("one message from a source becomes more than %d at operation %q", MaxWeight, n.Operation),
+				Hint:    "connect fewer outputs to several operations that meet again",
+			})
+			return
+		}
+		ways := map[int]int{} // a branch takes one of its arms
+		for _, arm := range n.Outputs {
+			taken := map[int]int{}
+			for _, to := range arm {
+				taken[to] += n.Weight
+				ways[to] = max(ways[to], taken[to])
+			}
+		}
+		for to, weight := range ways {
+			p.Nodes[to].Weight += weight
+		}
+	}
 }
 
 // properties returns the configuration of op: for each parameter it declares, in

@@ -80,7 +80,7 @@ func describe(t *testing.T, doc string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "graph %q sources %v sinks %v timed %v unused %v\n", p.Graph, p.Sources, p.Sinks, p.Timed, p.Unused)
 	for i, n := range p.Nodes {
-		fmt.Fprintf(&b, "%d %s %s %s -> %v", i, n.Kind, n.Operation, n.Module, n.Outputs[0])
+		fmt.Fprintf(&b, "%d %s %s %s weight %d -> %v", i, n.Kind, n.Operation, n.Module, n.Weight, n.Outputs[0])
 		if n.Outputs[1] != nil {
 			fmt.Fprintf(&b, " / %v", n.Outputs[1])
 		}
@@ -100,6 +100,33 @@ func describe(t *testing.T, doc string) string {
 		}
 	}
 	return b.String()
+}
+
+// TestWeight plans chains of fan-outs that meet again.
+func TestWeight(t *testing.T) {
+	chain := func(n int) *graph.Definition {
+		d := &graph.Definition{File: "g.yaml", Operations: []graph.Operation{{Name: "source", Kind: graph.Source}, {Name: "sink", Kind: graph.Sink}}}
+		add := func(from, name string) string {
+			d.Operations = append(d.Operations, graph.Operation{Name: name, Kind: graph.Concatenate})
+			d.Connections = append(d.Connections, graph.Connection{From: from, To: name})
+			return name
+		}
+		at := "source"
+		for i := range n {
+			left, right := add(at, fmt.Sprint("l", i)), add(at, fmt.Sprint("r", i))
+			at = add(left, fmt.Sprint("j", i))
+			d.Connections = append(d.Connections, graph.Connection{From: right, To: at})
+		}
+		d.Connections = append(d.Connections, graph.Connection{From: at, To: "sink"})
+		return d
+	}
+	p, err := plan.New(chain(13), nil, plan.Options{})
+	if err != nil || p.Nodes[p.Sinks[0]].Weight != 1<<13 {
+		t.Errorf("13 fan-outs: weight %d, %v; want %d", p.Nodes[p.Sinks[0]].Weight, err, 1<<13)
+	}
+	if _, err := plan.New(chain(300), nil, plan.Options{}); err == nil || !strings.Contains(err.Error(), `becomes more than 10000 at operation "j13"`) {
+		t.Errorf("300 fan-outs: %v", err)
+	}
 }
 
 func TestOptions(t *testing.T) {

@@ -28,12 +28,10 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 )
-
-// stampProperty is the user property in which transports carry the message time.
-const stampProperty = "__ts"
 
 // ErrText says that a message has text that is not UTF-8 where a recording has to
 // keep it as text.
@@ -53,7 +51,7 @@ type Record struct {
 func Of(m *message.Message) Record {
 	r := Record{Topic: m.Topic, Payload: m.Payload, ContentType: m.ContentType, Time: m.Time, Stamped: true}
 	for _, p := range m.Properties {
-		if p.Key != stampProperty {
+		if p.Key != endpoint.StampProperty {
 			r.Properties = append(r.Properties, p)
 		}
 	}
@@ -65,7 +63,7 @@ func Of(m *message.Message) Record {
 func (r Record) Message() *message.Message {
 	m := &message.Message{Topic: r.Topic, Payload: r.Payload, ContentType: r.ContentType}
 	if r.Stamped {
-		m.Properties = append(m.Properties, message.Property{Key: stampProperty, Value: r.Time.String()})
+		m.Properties = append(m.Properties, message.Property{Key: endpoint.StampProperty, Value: r.Time.String()})
 	}
 	m.Properties = append(m.Properties, r.Properties...)
 	return m

@@ -8,15 +8,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/progress"
 )
 
-// Names of user properties.
+// Names of the user properties that a worker adds to messages.
 const (
-	StampProperty = "__ts"        // message time, on the way in and out
-	LateProperty  = "graphd-late" // the stamp of a message that came too late and was moved
+	LateProperty = "graphd-late" // the stamp of a message that came too late and was moved
 
 	ReasonProperty    = "graphd-reason"    // on dead letters: why
 	OperationProperty = "graphd-operation" // where
@@ -30,7 +30,7 @@ const maxDrift = int64(hlc.DefaultMaxDrift / time.Millisecond)
 // none that can be read.
 func (w *Worker) carried(m *message.Message) (stamp hlc.Timestamp, ok bool) {
 	for _, p := range m.Properties {
-		if p.Key != StampProperty {
+		if p.Key != endpoint.StampProperty {
 			continue
 		}
 		stamp, err := hlc.Parse(p.Value)
@@ -44,7 +44,7 @@ func (w *Worker) carried(m *message.Message) (stamp hlc.Timestamp, ok bool) {
 	return hlc.Timestamp{}, false
 }
 
-func isStamp(p message.Property) bool { return p.Key == StampProperty }
+func isStamp(p message.Property) bool { return p.Key == endpoint.StampProperty }
 
 // stamp sets the time of m, which arrived now: the stamp it carried if it can be
 // trusted, else the local time, which no stamp moves. It returns why m is to be

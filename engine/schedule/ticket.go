@@ -62,16 +62,16 @@ func (w *Worker) ticket(c claim) *ticket {
 	return t
 }
 
-// fill makes what is sent of m: m with its time as the property __ts.
+// fill makes what is sent of m: m with its time as the property StampProperty.
 func (t *ticket) fill(m *message.Message) {
 	properties := t.out.Properties[:0]
 	for _, p := range m.Properties {
-		if p.Key != StampProperty {
+		if p.Key != endpoint.StampProperty {
 			properties = append(properties, p)
 		}
 	}
 	t.out = *m
-	t.out.Properties = append(properties, message.Property{Key: StampProperty, Value: m.Time.String()})
+	t.out.Properties = append(properties, message.Property{Key: endpoint.StampProperty, Value: m.Time.String()})
 }
 
 // handOver sends a ticket's message. The worker ends where the sink doesn't take
