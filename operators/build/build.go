@@ -23,6 +23,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/link"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/operator"
@@ -136,7 +137,7 @@ func wrap(module []byte) (*Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := link.Link(tree)
+	plan, err := link.Link(tree, rewrite.Limits{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@
 //	log.Info("bounds are set", "lower", lower, "upper", upper)
 //
 // An entry becomes the message, followed by its attributes as slog's TextHandler writes
-// them. The runtime adds the time. Package slog makes a component about half a megabyte
+// them. The runtime adds the time. Package slog makes a component about a megabyte
 // larger; operators that log plain text do better with Logger itself.
 package slogger
 

@@ -45,6 +45,7 @@ func init() {
 type guest struct {
 	host *sdk.Host
 	kept *sdk.Message // of an earlier call
+	none map[string]int
 }
 
 func openMap(host *sdk.Host) (mapper.Func, error) {
@@ -86,7 +87,7 @@ func (g *guest) process(in sdk.Data) (sdk.Data, error) {
 		"keep":            g.keep,
 		"error":           func(*sdk.Message) (string, error) { return "", errors.New("not today") },
 		"panic":           func(m *sdk.Message) (string, error) { panic(m.Payload.String()) },
-		"nil map":         func(*sdk.Message) (string, error) { var none map[string]int; none["x"] = 1; return "", nil },
+		"nil map":         func(*sdk.Message) (string, error) { g.none["x"] = 1; return "", nil },
 		"nil pointer":     func(*sdk.Message) (string, error) { var none *sdk.Message; return none.Topic.String(), nil },
 		"goroutine panic": goroutinePanic,
 		"exit":            func(*sdk.Message) (string, error) { os.Exit(3); return "", nil },
