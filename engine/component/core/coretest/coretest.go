@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(testing.TB) core.Engine) {
 		{"ReentrantCalls", testReentrantCalls},
 		{"Traps", testTraps},
 		{"Recursion", testRecursion},
+		{"Data", testData},
 		{"MemoryLimit", testMemoryLimit},
 		{"MemoryGrowth", testMemoryGrowth},
 		{"SharedMemory", testSharedMemory},
@@ -442,6 +443,17 @@ func testRecursion(f *fixture) {
 		f.Errorf("trap is %v by %v, want %v", trap, trap.Cause, core.ErrExhausted)
 	}
 	f.want(guest, "seven", nil, []uint64{7})
+}
+
+// Every instance starts with the data of its module.
+func testData(f *fixture) {
+	for range 2 {
+		view := f.instantiate("1", "data").Memory("memory").Bytes()
+		if got, want := string(view[10:22])+", "+string(view[2*pageSize:2*pageSize+12]), "at the front, two pages on"; got != want {
+			f.Errorf("memory holds %q, want %q", got, want)
+		}
+		clear(view)
+	}
 }
 
 func testMemoryLimit(f *fixture) {

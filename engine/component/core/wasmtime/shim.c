@@ -117,6 +117,7 @@ wasm_engine_t *graphd_engine_new(size_t stack) {
   wasmtime_config_wasm_relaxed_simd_set(c, false);
   wasmtime_config_wasm_component_model_set(c, false);
   wasmtime_config_memory_may_move_set(c, false);
+  wasmtime_config_memory_init_cow_set(c, false); // impossible in memories of our own
   wasmtime_config_native_unwind_info_set(c, false);
   wasmtime_memory_creator_t creator = {NULL, memory_new, NULL};
   wasmtime_config_host_memory_creator_set(c, &creator);

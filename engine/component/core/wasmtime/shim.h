@@ -122,6 +122,7 @@ typedef wasm_trap_t *(*wasmtime_func_unchecked_callback_t)(void *env, wasmtime_c
 
 wasm_config_t *wasm_config_new(void);
 void wasmtime_config_max_wasm_stack_set(wasm_config_t *, size_t);
+void wasmtime_config_memory_init_cow_set(wasm_config_t *, bool);
 void wasmtime_config_memory_may_move_set(wasm_config_t *, bool);
 void wasmtime_config_native_unwind_info_set(wasm_config_t *, bool);
 void wasmtime_config_wasm_component_model_set(wasm_config_t *, bool);
