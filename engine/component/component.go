@@ -92,7 +92,7 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 	if err != nil {
 		return nil, err
 	}
-	plan, err := link.Link(decoded)
+	plan, err := link.Link(decoded, r.config.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -109,18 +109,14 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 	for i, e := range plan.Exports {
 		c.exports[exportKey{e.Interface, e.Name}] = i
 	}
-	exports := make([]map[string]rewrite.Extern, plan.Slots)
 	for i, step := range plan.Steps {
 		s, ok := step.(*link.Instantiate)
 		if !ok {
 			continue
 		}
-		if exports[s.Slot], c.modules[i], err = r.compileCore(ctx, s); err != nil {
+		if c.modules[i], err = r.compileCore(ctx, s); err != nil {
 			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
 		}
-	}
-	if err := checkLifts(plan, exports); err != nil {
-		return nil, err
 	}
 	c.host, err = c.engine.CompileHost(ctx, trampolines(plan))
 	return c, err
@@ -128,12 +124,8 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 
 // compileCore rewrites the core module of s, its imports named after slots, and
 // compiles it.
-func (r *Runtime) compileCore(ctx context.Context, s *link.Instantiate) (exports map[string]rewrite.Extern, m core.Module, err error) {
-	decoded, err := rewrite.Decode(s.Module, r.config.Limits)
-	if err != nil {
-		return nil, nil, err
-	}
-	wasm, err := decoded.Rewrite(rewrite.Options{
+func (r *Runtime) compileCore(ctx context.Context, s *link.Instantiate) (core.Module, error) {
+	wasm, err := s.Module.Rewrite(rewrite.Options{
 		Rename: func(i rewrite.Import) (rewrite.Name, error) {
 			ref, err := s.Resolve(i.Module, i.Name)
 			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
@@ -142,55 +134,10 @@ func (r *Runtime) compileCore(ctx context.Context, s *link.Instantiate) (exports
 		Overflow: rewrite.Name{Module: link.SlotName(0), Field: overflowName},
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s.Module = nil // the caller's bytes are not needed any more
-	exports = make(map[string]rewrite.Extern, len(decoded.Exports))
-	for _, e := range decoded.Exports {
-		exports[e.Name] = e.Extern
-	}
-	m, err = r.config.Engine.Compile(ctx, wasm)
-	return exports, m, err
-}
-
-// checkLifts checks that lifted core functions exist and have the type that their
-// component type flattens to.
-func checkLifts(plan *link.Plan, slots []map[string]rewrite.Extern) error {
-	for _, l := range plan.Lifts {
-		want := l.Signature.LiftType()
-		if err := checkFunc(slots, l.Core, want); err != nil {
-			return fmt.Errorf("canon lift of %s: %w", l.Name, err)
-		}
-		if l.PostReturn != nil {
-			if err := checkFunc(slots, *l.PostReturn, core.FuncType{Params: want.Results}); err != nil {
-				return fmt.Errorf("post-return of %s: %w", l.Name, err)
-			}
-		}
-	}
-	for _, h := range plan.Heaps {
-		if h.Realloc != nil {
-			i32 := core.I32
-			want := core.FuncType{Params: []core.ValueType{i32, i32, i32, i32}, Results: []core.ValueType{i32}}
-			if err := checkFunc(slots, *h.Realloc, want); err != nil {
-				return fmt.Errorf("canonical option realloc: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-func checkFunc(slots []map[string]rewrite.Extern, ref link.Ref, want core.FuncType) error {
-	if ref.Slot == 0 {
-		return nil // a trampoline: its type is our own
-	}
-	e, ok := slots[ref.Slot][ref.Name]
-	if !ok || e.Kind != rewrite.Func {
-		return fmt.Errorf("core module exports no function %q", ref.Name)
-	}
-	if !e.Func.Equal(want) {
-		return fmt.Errorf("core function %q has type %v, want %v", ref.Name, e.Func, want)
-	}
-	return nil
+	return r.config.Engine.Compile(ctx, wasm)
 }
 
 // Name returns the name given to Compile.

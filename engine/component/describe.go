@@ -42,7 +42,7 @@ func describe(data []byte) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := link.Link(decoded)
+	plan, err := link.Link(decoded, rewrite.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +52,9 @@ func describe(data []byte) (*Description, error) {
 		if !ok {
 			continue
 		}
-		m, err := rewrite.Decode(s.Module, rewrite.Limits{})
-		if err != nil {
-			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
-		}
+		m := s.Module
 		d.CoreModules = append(d.CoreModules, CoreModule{
-			Name: m.Name, Offset: s.Offset, Size: len(s.Module), Memories: m.Memories, Features: m.Features(),
+			Name: m.Name, Offset: s.Offset, Size: s.Size, Memories: m.Memories, Features: m.Features(),
 		})
 	}
 	return d, nil

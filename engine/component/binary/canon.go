@@ -2,7 +2,11 @@
 
 package binary
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+)
 
 // CanonOp is a canonical built-in.
 type CanonOp uint8
@@ -90,59 +94,85 @@ const (
 	typeAndTable             // a core type, a table
 )
 
-// A builtin is how a canonical built-in is written.
+// A builtin is how a canonical built-in is written, and the core type of the function
+// it makes: parameters and results by letter, i for i32 and I for i64, a colon
+// between them. It is empty where the type depends on what the built-in is given.
 type builtin struct {
 	op        CanonOp
 	name      string
 	immediate immediate
+	signature string
+}
+
+// CoreType returns the core type of the function that a built-in makes; ok is false
+// where that depends on what the built-in is given.
+func (op CanonOp) CoreType() (t core.FuncType, ok bool) {
+	for _, b := range builtins {
+		if b.op != op || b.signature == "" {
+			continue
+		}
+		list := &t.Params
+		for _, c := range b.signature {
+			switch c {
+			case 'i':
+				*list = append(*list, core.I32)
+			case 'I':
+				*list = append(*list, core.I64)
+			case ':':
+				list = &t.Results
+			}
+		}
+		return t, true
+	}
+	return t, false
 }
 
 // builtins are the built-ins by code, but for lift and lower.
 var builtins = map[byte]builtin{
-	0x02: {ResourceNew, "resource.new", typeIndex},
-	0x03: {ResourceDrop, "resource.drop", typeIndex},
-	0x04: {ResourceRep, "resource.rep", typeIndex},
-	0x05: {TaskCancel, "task.cancel", nothing},
-	0x06: {SubtaskCancel, "subtask.cancel", async},
-	0x09: {TaskReturn, "task.return", resultOptions},
-	0x0a: {ContextGet, "context.get", contextSlot},
-	0x0b: {ContextSet, "context.set", contextSlot},
-	0x0c: {ThreadYield, "thread.yield", zero},
-	0x0d: {SubtaskDrop, "subtask.drop", nothing},
-	0x0e: {StreamNew, "stream.new", typeIndex},
-	0x0f: {StreamRead, "stream.read", typeAndOptions},
-	0x10: {StreamWrite, "stream.write", typeAndOptions},
-	0x11: {StreamCancelRead, "stream.cancel-read", typeAndAsync},
-	0x12: {StreamCancelWrite, "stream.cancel-write", typeAndAsync},
-	0x13: {StreamDropReadable, "stream.drop-readable", typeIndex},
-	0x14: {StreamDropWritable, "stream.drop-writable", typeIndex},
-	0x15: {FutureNew, "future.new", typeIndex},
-	0x16: {FutureRead, "future.read", typeAndOptions},
-	0x17: {FutureWrite, "future.write", typeAndOptions},
-	0x18: {FutureCancelRead, "future.cancel-read", typeAndAsync},
-	0x19: {FutureCancelWrite, "future.cancel-write", typeAndAsync},
-	0x1a: {FutureDropReadable, "future.drop-readable", typeIndex},
-	0x1b: {FutureDropWritable, "future.drop-writable", typeIndex},
-	0x1c: {ErrorContextNew, "error-context.new", options},
-	0x1d: {ErrorContextDebugMessage, "error-context.debug-message", options},
-	0x1e: {ErrorContextDrop, "error-context.drop", nothing},
-	0x1f: {WaitableSetNew, "waitable-set.new", nothing},
-	0x20: {WaitableSetWait, "waitable-set.wait", zeroAndMemory},
-	0x21: {WaitableSetPoll, "waitable-set.poll", zeroAndMemory},
-	0x22: {WaitableSetDrop, "waitable-set.drop", nothing},
-	0x23: {WaitableJoin, "waitable.join", nothing},
-	0x24: {BackpressureInc, "backpressure.inc", nothing},
-	0x25: {BackpressureDec, "backpressure.dec", nothing},
-	0x26: {ThreadIndex, "thread.index", nothing},
-	0x27: {ThreadNewIndirect, "thread.new-indirect", typeAndTable},
-	0x28: {ThreadResumeLater, "thread.resume-later", nothing},
-	0x29: {ThreadSuspend, "thread.suspend", zero},
-	0x2a: {ThreadSuspendThenResume, "thread.suspend-then-resume", zero},
-	0x2b: {ThreadYieldThenResume, "thread.yield-then-resume", zero},
-	0x2c: {ThreadSuspendThenPromote, "thread.suspend-then-promote", zero},
-	0x2d: {ThreadYieldThenPromote, "thread.yield-then-promote", zero},
-	0x2e: {StreamForward, "stream.forward", typeIndex},
-	0x2f: {FutureForward, "future.forward", typeIndex},
+	0x02: {ResourceNew, "resource.new", typeIndex, "i:i"},
+	0x03: {ResourceDrop, "resource.drop", typeIndex, "i:"},
+	0x04: {ResourceRep, "resource.rep", typeIndex, "i:i"},
+	0x05: {TaskCancel, "task.cancel", nothing, ":"},
+	0x06: {SubtaskCancel, "subtask.cancel", async, "i:i"},
+	0x09: {TaskReturn, "task.return", resultOptions, ""},
+	0x0a: {ContextGet, "context.get", contextSlot, ""},
+	0x0b: {ContextSet, "context.set", contextSlot, ""},
+	0x0c: {ThreadYield, "thread.yield", zero, ":i"},
+	0x0d: {SubtaskDrop, "subtask.drop", nothing, "i:"},
+	0x0e: {StreamNew, "stream.new", typeIndex, ":I"},
+	0x0f: {StreamRead, "stream.read", typeAndOptions, "iii:i"},
+	0x10: {StreamWrite, "stream.write", typeAndOptions, "iii:i"},
+	0x11: {StreamCancelRead, "stream.cancel-read", typeAndAsync, "i:i"},
+	0x12: {StreamCancelWrite, "stream.cancel-write", typeAndAsync, "i:i"},
+	0x13: {StreamDropReadable, "stream.drop-readable", typeIndex, "i:"},
+	0x14: {StreamDropWritable, "stream.drop-writable", typeIndex, "i:"},
+	0x15: {FutureNew, "future.new", typeIndex, ":I"},
+	0x16: {FutureRead, "future.read", typeAndOptions, "ii:i"},
+	0x17: {FutureWrite, "future.write", typeAndOptions, "ii:i"},
+	0x18: {FutureCancelRead, "future.cancel-read", typeAndAsync, "i:i"},
+	0x19: {FutureCancelWrite, "future.cancel-write", typeAndAsync, "i:i"},
+	0x1a: {FutureDropReadable, "future.drop-readable", typeIndex, "i:"},
+	0x1b: {FutureDropWritable, "future.drop-writable", typeIndex, "i:"},
+	0x1c: {ErrorContextNew, "error-context.new", options, "ii:i"},
+	0x1d: {ErrorContextDebugMessage, "error-context.debug-message", options, "ii:"},
+	0x1e: {ErrorContextDrop, "error-context.drop", nothing, "i:"},
+	0x1f: {WaitableSetNew, "waitable-set.new", nothing, ":i"},
+	0x20: {WaitableSetWait, "waitable-set.wait", zeroAndMemory, "ii:i"},
+	0x21: {WaitableSetPoll, "waitable-set.poll", zeroAndMemory, "ii:i"},
+	0x22: {WaitableSetDrop, "waitable-set.drop", nothing, "i:"},
+	0x23: {WaitableJoin, "waitable.join", nothing, "ii:"},
+	0x24: {BackpressureInc, "backpressure.inc", nothing, ":"},
+	0x25: {BackpressureDec, "backpressure.dec", nothing, ":"},
+	0x26: {ThreadIndex, "thread.index", nothing, ":i"},
+	0x27: {ThreadNewIndirect, "thread.new-indirect", typeAndTable, "ii:i"},
+	0x28: {ThreadResumeLater, "thread.resume-later", nothing, "i:"},
+	0x29: {ThreadSuspend, "thread.suspend", zero, ":i"},
+	0x2a: {ThreadSuspendThenResume, "thread.suspend-then-resume", zero, "i:i"},
+	0x2b: {ThreadYieldThenResume, "thread.yield-then-resume", zero, "i:i"},
+	0x2c: {ThreadSuspendThenPromote, "thread.suspend-then-promote", zero, "i:i"},
+	0x2d: {ThreadYieldThenPromote, "thread.yield-then-promote", zero, "i:i"},
+	0x2e: {StreamForward, "stream.forward", typeIndex, "ii:"},
+	0x2f: {FutureForward, "future.forward", typeIndex, "ii:"},
 }
 
 // gatedCanon are the canonical built-ins that this package knows but does not

@@ -124,8 +124,53 @@ func (*Start) def()        {}
 func (*Import) def()       {}
 func (*Export) def()       {}
 
+// Offset returns the byte offset of a definition.
+func Offset(d Def) int {
+	switch d := d.(type) {
+	case *CoreModule:
+		return d.Offset
+	case *CoreInstance:
+		return d.Offset
+	case *CoreTypeDef:
+		return d.Offset
+	case *Nested:
+		return d.Offset
+	case *Instance:
+		return d.Offset
+	case *Alias:
+		return d.Offset
+	case *TypeDef:
+		return d.Offset
+	case *Canon:
+		return d.Offset
+	case *Start:
+		return d.Offset
+	case *Import:
+		return d.Offset
+	case *Export:
+		return d.Offset
+	case *ExportDecl:
+		return d.Offset
+	}
+	return 0
+}
+
 // Sort is an index space.
 type Sort uint8
+
+// String returns what a definition of the sort is called.
+func (s Sort) String() string {
+	if int(s) < len(sortNames) && sortNames[s] != "" {
+		return sortNames[s]
+	}
+	return "invalid sort"
+}
+
+var sortNames = [...]string{
+	Func: "function", Value: "value", Type: "type", ComponentSort: "component", InstanceSort: "instance",
+	CoreFunc: "core function", CoreTable: "core table", CoreMemory: "core memory", CoreGlobal: "core global",
+	CoreTag: "core tag", CoreType: "core type", CoreModuleSort: "core module", CoreInstanceSort: "core instance",
+}
 
 // The index spaces, component-level and core.
 const (

@@ -12,6 +12,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/link"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/wit"
 )
@@ -114,7 +115,7 @@ func linked(t *testing.T, data []byte) *types.Component {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := link.Link(c)
+	p, err := link.Link(c, rewrite.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,7 +507,7 @@ func FuzzComponent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := link.Link(c); err != nil {
+		if _, err := link.Link(c, rewrite.Limits{}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -10,7 +10,9 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
+	"github.com/wasm-graph/graphd/engine/component/validate"
 )
 
 // Bounds on what one component may unfold to: nested components that instantiate
@@ -31,11 +33,19 @@ func (e *Error) Error() string { return fmt.Sprintf("link: offset %#x: %v", e.Of
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Link makes the plan of a decoded component. Its core modules alias the bytes
-// that c was decoded from.
-func Link(c *binary.Component) (*Plan, error) {
+// Link checks a decoded component and makes its plan. limits bound the core modules,
+// which alias the bytes that c was decoded from.
+func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
+	modules := map[*binary.CoreModule]*rewrite.Module{}
+	if err := decodeModules(c, limits, modules); err != nil {
+		return nil, err
+	}
+	if err := validate.Component(c, modules); err != nil {
+		return nil, err
+	}
 	l := &linker{
 		plan:      &Plan{Type: &types.Component{}, Slots: 1},
+		modules:   modules,
 		resources: map[*types.Resource]int{},
 	}
 	top := &scope{}
@@ -50,8 +60,28 @@ func Link(c *binary.Component) (*Plan, error) {
 	return l.plan, nil
 }
 
+// decodeModules decodes the core modules of c and of the components in it.
+func decodeModules(c *binary.Component, limits rewrite.Limits, into map[*binary.CoreModule]*rewrite.Module) error {
+	for _, d := range c.Defs {
+		switch d := d.(type) {
+		case *binary.CoreModule:
+			m, err := rewrite.Decode(d.Bytes, limits)
+			if err != nil {
+				return &Error{d.Offset, fmt.Errorf("core module: %w", err)}
+			}
+			into[d] = m
+		case *binary.Nested:
+			if err := decodeModules(d.Component, limits, into); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 type linker struct {
 	plan        *Plan
+	modules     map[*binary.CoreModule]*rewrite.Module
 	resources   map[*types.Resource]int
 	definitions int
 }
@@ -62,52 +92,22 @@ func (l *linker) evaluate(s *scope, c *binary.Component, args map[string]entity)
 	exports := newInstance()
 	for _, d := range c.Defs {
 		if l.definitions++; l.definitions > maxDefinitions {
-			return nil, &Error{offset(d), fmt.Errorf("the component unfolds to more than %d definitions", maxDefinitions)}
+			return nil, &Error{binary.Offset(d), fmt.Errorf("the component unfolds to more than %d definitions", maxDefinitions)}
 		}
 		if err := l.definition(s, d, args, exports); err != nil {
 			if e := (*Error)(nil); errors.As(err, &e) {
 				return nil, err
 			}
-			return nil, &Error{offset(d), err}
+			return nil, &Error{binary.Offset(d), err}
 		}
 	}
 	return exports, nil
 }
 
-func offset(d binary.Def) int {
-	switch d := d.(type) {
-	case *binary.CoreModule:
-		return d.Offset
-	case *binary.CoreInstance:
-		return d.Offset
-	case *binary.CoreTypeDef:
-		return d.Offset
-	case *binary.Nested:
-		return d.Offset
-	case *binary.Instance:
-		return d.Offset
-	case *binary.Alias:
-		return d.Offset
-	case *binary.TypeDef:
-		return d.Offset
-	case *binary.Canon:
-		return d.Offset
-	case *binary.Start:
-		return d.Offset
-	case *binary.Import:
-		return d.Offset
-	case *binary.Export:
-		return d.Offset
-	case *binary.ExportDecl:
-		return d.Offset
-	}
-	return 0
-}
-
 func (l *linker) definition(s *scope, d binary.Def, args map[string]entity, exports *instance) error {
 	switch d := d.(type) {
 	case *binary.CoreModule:
-		s.coreModules = append(s.coreModules, &module{d.Bytes, d.Offset})
+		s.coreModules = append(s.coreModules, &module{l.modules[d], d.Offset, len(d.Bytes)})
 	case *binary.CoreInstance:
 		return l.coreInstance(s, d)
 	case *binary.CoreTypeDef:
@@ -162,7 +162,7 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 	if err != nil {
 		return err
 	}
-	step := &Instantiate{Slot: l.plan.Slots, Module: m.bytes, Offset: m.offset, args: map[string]coreInstance{}}
+	step := &Instantiate{Slot: l.plan.Slots, Module: m.decoded, Offset: m.offset, Size: m.size, args: map[string]coreInstance{}}
 	for _, a := range d.Args {
 		inst, err := index(s.coreInstances, a.Instance, "core instance")
 		if err != nil {

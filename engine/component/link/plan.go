@@ -25,6 +25,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
 
@@ -48,8 +49,9 @@ type Step interface{ step() }
 // Instantiate instantiates a core module into a slot.
 type Instantiate struct {
 	Slot   int
-	Module []byte // aliases the component's bytes
-	Offset int    // of the module in the component
+	Module *rewrite.Module // aliases the component's bytes
+	Offset int             // of the module in the component
+	Size   int             // of the module, in bytes
 	args   map[string]coreInstance
 }
 

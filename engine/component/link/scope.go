@@ -7,6 +7,7 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
 
@@ -33,8 +34,9 @@ type scope struct {
 
 // module is a core module of the file.
 type module struct {
-	bytes  []byte
-	offset int
+	decoded *rewrite.Module
+	offset  int
+	size    int // in bytes
 }
 
 // coreInstance is an instantiated slot, or a bundle of exports of such.
