@@ -451,3 +451,30 @@ func TestMosquittoUntrusted(t *testing.T) {
 		t.Error("connected")
 	}
 }
+
+// A broker that is killed loses its sessions, and what it had acknowledged; both
+// ends go on with new ones, and everything unconfirmed is sent again.
+func TestMosquittoKilled(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{})
+	config := reach(t, b, false)
+	emit, deliveries := collect()
+	source := newSource(t, named(config, "-source"), "out")
+	runSource(t, source, emit)
+	waitUntil(t, "connected", source.Connected)
+	sink := newSink(t, named(config, "-sink"), "out")
+	runSink(t, sink)
+	payloads := make([]string, 1000)
+	for i := range payloads {
+		payloads[i] = fmt.Sprint(i)
+	}
+	sent := make(chan (<-chan result), 1)
+	go func() { sent <- sendAll(t, sink, payloads...) }()
+	receive(t, deliveries).Settle() // in the middle of it
+	b.Kill()
+	b.Restart()
+	wantDone(t, receive(t, sent), payloads...)
+	waitUntil(t, "connected again", func() bool { return source.Stats().Connections == 2 && source.Connected() })
+	wantDone(t, sendAll(t, sink, "after"), "after")
+	for string(receive(t, deliveries).Message.Payload) != "after" {
+	}
+}
