@@ -475,6 +475,7 @@ func TestMosquittoKilled(t *testing.T) {
 	wantDone(t, receive(t, sent), payloads...)
 	waitUntil(t, "connected again", func() bool { return source.Stats().Connections == 2 && source.Connected() })
 	wantDone(t, sendAll(t, sink, "after"), "after")
-	for string(receive(t, deliveries).Message.Payload) != "after" {
+	for d := receive(t, deliveries); string(d.Message.Payload) != "after"; d = receive(t, deliveries) {
+		d.Settle()
 	}
 }
