@@ -830,6 +830,54 @@ func TestEndpointFails(t *testing.T) {
 	})
 }
 
+// offline is a sink that is never connected.
+type offline struct{ *memory.Sink }
+
+func (offline) Connected() bool { return false }
+
+func TestHealth(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(r *rig)
+		want   engine.Health
+	}{
+		{"well", func(*rig) {}, engine.Health{State: engine.Available}},
+		{"sink", func(r *rig) { r.config.Sinks[0] = offline{r.sinks[0].Sink} },
+			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: `sink "out" is not connected`}},
+		{"dead letters", func(r *rig) { r.config.DeadLetter = offline{r.dead.Sink} },
+			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: "the sink for dead letters is not connected"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, "in>out", nil)
+				tt.change(r)
+				r.start()
+				synctest.Wait()
+				if got := r.graph.Health(); got != tt.want {
+					t.Errorf("health = %+v, want %+v", got, tt.want)
+				}
+				r.finish()
+				if got := r.graph.Health(); got.State != engine.Unknown {
+					t.Errorf("health after the end = %+v, want Unknown", got)
+				}
+			})
+		})
+	}
+	t.Run("source", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, "in1>join>out in2>join", nil)
+			r.sources[1].Close() // its Run ends at once
+			r.start()
+			synctest.Wait()
+			want := engine.Health{State: engine.Degraded, Reason: "DataflowGraphSourceChannelClosed", Message: `source "in2" is not connected`}
+			if got := r.graph.Health(); got != want {
+				t.Errorf("health = %+v, want %+v", got, want)
+			}
+			r.finish()
+		})
+	})
+}
+
 // TestSeveralSources ends when all sources have, and keeps each source's order.
 func TestSeveralSources(t *testing.T) {
 	r := newRig(t, "in1>join>out in2>join", nil)

@@ -92,7 +92,6 @@ type Worker struct {
 	current current
 	batch   []arrival // being worked on
 	sequel  []arrival // the part of batch not worked on yet
-	seq     uint64    // of held messages
 	failure error     // why the worker can't go on
 
 	counters counters
