@@ -5,6 +5,7 @@
 //
 //	wasm-tools json-from-wast suite.wast -o out/suite.json --wasm-dir out
 //	go run ./conformance/component -dir out [-engine wazero] [-o json] [-v]
+//	go run -tags wasmtime ./conformance/component -dir out -engine wasmtime
 //
 // It prints each assertion that failed with its file and line, and as its last line
 // how many passed and failed. It exits with 1 when one failed.
@@ -22,8 +23,7 @@ import (
 	"path/filepath"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/engines"
 )
 
 func main() {
@@ -39,15 +39,10 @@ func main() {
 	}
 }
 
-// engines are the core engines to choose from.
-var engines = map[string]func(context.Context) (core.Engine, error){
-	"wazero": func(ctx context.Context) (core.Engine, error) { return wazero.New(ctx, wazero.Config{}) },
-}
-
 func run(ctx context.Context, args []string, out io.Writer) (failed int, err error) {
 	flags := flag.NewFlagSet("component", flag.ContinueOnError)
 	dir := flags.String("dir", "", "folder with scripts (required)")
-	name := flags.String("engine", "wazero", "core engine")
+	name := flags.String("engine", "wazero", fmt.Sprintf("core engine, one of %q in this build", engines.Names()))
 	format := flags.String("o", "text", "output: text or json")
 	verbose := flags.Bool("v", false, "print assertions that passed, too")
 	if err := flags.Parse(args); err != nil {
@@ -56,11 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) (failed int, err err
 	if *dir == "" {
 		return 0, errors.New("-dir is required")
 	}
-	open := engines[*name]
-	if open == nil {
-		return 0, fmt.Errorf("no engine %q in this build", *name)
-	}
-	engine, err := open(ctx)
+	engine, err := engines.Open(ctx, *name)
 	if err != nil {
 		return 0, err
 	}

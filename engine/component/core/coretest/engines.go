@@ -10,66 +10,53 @@ import (
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/core/engines"
 )
 
 // variable is the environment variable that names the engine that Open opens.
 const variable = "GRAPHD_ENGINE"
 
-// opener opens an engine.
-type opener struct {
-	name string
-	open func(context.Context) (core.Engine, error)
-}
-
 // Open opens an engine for the time of a test: the one that the environment
-// variable GRAPHD_ENGINE names, or wazero.
+// variable GRAPHD_ENGINE names, or the default one.
 func Open(tb testing.TB) core.Engine {
 	tb.Helper()
-	name := os.Getenv(variable)
-	for _, o := range openers() {
-		if name != o.name && name != "" {
-			continue
-		}
-		e, err := o.open(tb.Context())
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() {
-			if err := e.Close(context.Background()); err != nil {
-				tb.Error(err)
-			}
-		})
-		return e
+	e, err := engines.Open(tb.Context(), os.Getenv(variable))
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatalf("%s=%s: no such engine in this build", variable, name)
-	return nil
+	tb.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return e
 }
 
 // EveryEngine makes the tests of a package, which Open their engine, run once on
-// each engine of this build: wazero, and Wasmtime with the build tag wasmtime. It is
-// for TestMain:
+// each engine of this build. It is for TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(coretest.EveryEngine{M: m}.Run()) }
 //
-// GRAPHD_ENGINE picks one. Fuzzing uses the first.
+// GRAPHD_ENGINE picks one. Fuzzing uses the default one.
 type EveryEngine struct{ M *testing.M }
 
 // Run runs the tests and returns an exit code.
 func (e EveryEngine) Run() int {
 	flag.Parse()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != ""
-	if os.Getenv(variable) != "" || len(openers()) == 1 || fuzzing {
+	names := engines.Names()
+	if os.Getenv(variable) != "" || len(names) == 1 || fuzzing {
 		return e.M.Run()
 	}
-	for _, o := range openers() {
-		if err := os.Setenv(variable, o.name); err != nil {
+	for _, name := range names {
+		if err := os.Setenv(variable, name); err != nil {
 			panic(err)
 		}
 		if testing.Verbose() {
-			fmt.Printf("=== on %s\n", o.name)
+			fmt.Printf("=== on %s\n", name)
 		}
 		if code := e.M.Run(); code != 0 {
-			fmt.Printf("%s=%s\n", variable, o.name)
+			fmt.Printf("%s=%s\n", variable, name)
 			return code
 		}
 	}

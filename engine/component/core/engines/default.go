@@ -2,7 +2,7 @@
 
 //go:build !wasmtime
 
-package coretest
+package engines
 
 import (
 	"context"
@@ -11,9 +11,8 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 )
 
-// openers are the engines of this build.
-func openers() []opener {
-	return []opener{
+func all() []engine {
+	return []engine{
 		{"wazero", func(ctx context.Context) (core.Engine, error) { return wazero.New(ctx, wazero.Config{}) }},
 	}
 }

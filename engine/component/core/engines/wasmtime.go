@@ -2,7 +2,7 @@
 
 //go:build wasmtime
 
-package coretest
+package engines
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 )
 
-// openers are the engines of this build. Without cgo there is no wasmtime.New, and
-// the build fails: a test of both engines never quietly becomes one of one.
-func openers() []opener {
-	return []opener{
+// Without cgo there is no wasmtime.New, and the build fails: what was to run on both
+// engines never quietly runs on one.
+func all() []engine {
+	return []engine{
 		{"wazero", func(ctx context.Context) (core.Engine, error) { return wazero.New(ctx, wazero.Config{}) }},
 		{"wasmtime", func(context.Context) (core.Engine, error) { return wasmtime.New() }},
 	}
