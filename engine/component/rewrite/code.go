@@ -88,13 +88,15 @@ type functionWriter struct {
 //	    end
 //	    (the copies)
 //	    refuel()
+//	    fuel += weight
 //	    br 0
 //	  end
 //	  unreachable
 //	end
 type innerLoop struct {
-	depth uint32              // open blocks around it
-	set   map[uint32]struct{} // the locals that it changes
+	depth  uint32              // open blocks around it
+	weight uint32              // of its segment
+	set    map[uint32]struct{} // the locals that it changes
 }
 
 // innerBlocks is how many blocks there are around an innermost closed loop.
@@ -263,7 +265,7 @@ func (f *functionWriter) openLoop(in instr) {
 		f.inLocal, f.outside = true, f.depth
 	}
 	if s.kind == innermostLoop {
-		f.inner = &innerLoop{depth: f.depth, set: map[uint32]struct{}{}}
+		f.inner = &innerLoop{depth: f.depth, weight: s.weight, set: map[uint32]struct{}{}}
 		f.op(opBlock)
 		f.b = append(f.b, f.data[in.at+1:in.end]...) // the loop's type
 		f.open(opLoop)
@@ -275,14 +277,17 @@ func (f *functionWriter) openLoop(in instr) {
 // except for the end of the outermost block.
 func (f *functionWriter) closeLoop() {
 	if f.inner != nil && f.depth == f.inner.depth {
-		set := f.inner.set
+		loop := f.inner
 		f.inner = nil
 		f.op(opEnd)
 		f.index(opBr, 2)
 		f.op(opEnd)
-		f.renew(set)
+		f.renew(loop.set)
 		f.index(opCall, f.refuel)
-		f.loadFuel()
+		f.index(opGlobalGet, f.fuel)
+		f.i64(int64(loop.weight))
+		f.op(opI64Add)
+		f.index(opLocalSet, f.local)
 		f.index(opBr, 0)
 		f.op(opEnd, opUnreachable)
 	}

@@ -15,18 +15,19 @@ import (
 //go:embed testdata/kernels.wasm
 var kernels []byte
 
+//go:embed testdata/endless.wasm
+var endless []byte
+
 //go:embed testdata/semantics.wasm
 var semantics []byte
 
 // quantum is what a tick gives.
 const quantum = 1_000_000
 
-// host is what the modules of these tests import: tick and overflow, and a few
-// functions of its own.
+// host is what the modules of these tests import: tick and overflow, and a
+// function of its own.
 type host struct {
-	tick func(remaining int64) int64 // nil gives a quantum
-	call func()                      // what "call" does; nil does nothing
-
+	tick  func(remaining int64) int64 // nil gives a quantum
 	ticks int
 	used  int64 // fuel, up to the last tick
 }
@@ -56,14 +57,6 @@ func (h *host) funcs() []core.HostFunc {
 			Name: "double",
 			Type: core.FuncType{Params: []core.ValueType{i32}, Results: []core.ValueType{i32}},
 			Call: func(_ context.Context, stack []uint64) { stack[0] = uint64(uint32(2 * stack[0])) },
-		},
-		{
-			Name: "call",
-			Call: func(context.Context, []uint64) {
-				if h.call != nil {
-					h.call()
-				}
-			},
 		},
 	}
 }

@@ -54,7 +54,8 @@ type Options struct {
 	// It is called once for each, in order. Nil keeps the names.
 	Rename func(Import) (Name, error)
 	// Tick is the name of an imported function (param i64) (result i64). It gets
-	// the remaining fuel, which is negative, and returns the new amount.
+	// the remaining fuel, which is negative, and returns the new amount, which must
+	// not be.
 	Tick Name
 	// Overflow is the name of an imported function without parameters and results
 	// that is called when the stack is exhausted, and traps.

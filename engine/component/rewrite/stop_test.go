@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rewrite_test
+
+import (
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
+)
+
+var errDeadline = errors.New("deadline passed")
+
+// endlessExports are the exports of endless.wasm that never end by themselves,
+// with an argument for those that take one.
+var endlessExports = []string{
+	"loop", "loop if", "loop table", "nested loops", "loop with calls", "loop with parameters", "loop in memory",
+	"tail", "tail indirect", "tails that alternate", "calls without end",
+	"fill a gigabyte", "copy half a gigabyte", "fill again and again", "fill little by little", "fill a table again and again",
+}
+
+// A guest that never ends can be stopped by tick, and doesn't keep the garbage
+// collector waiting meanwhile.
+func TestEndlessGuestStops(t *testing.T) {
+	e := newEngine(t, wazero.Config{})
+	collected := make(chan struct{})
+	h := &host{tick: func(int64) int64 {
+		select {
+		case <-collected:
+			panic(errDeadline)
+		default:
+			return quantum
+		}
+	}}
+	g := compile(t, e, instrument(t, endless), h)
+	for _, name := range endlessExports {
+		t.Run(name, func(t *testing.T) {
+			collected = make(chan struct{})
+			i := g.instantiate()
+			h.ticks = 0
+			go func() {
+				runtime.GC() // waits until every goroutine has stopped
+				runtime.GC()
+				close(collected)
+			}()
+			err := i.Func(name).Call(t.Context(), make([]uint64, 8))
+			<-collected
+			if !errors.Is(err, errDeadline) && !finite[name] {
+				t.Errorf("error is %v, want %v", err, errDeadline)
+			}
+			if h.ticks == 0 {
+				t.Error("never ticked")
+			}
+			if err := i.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// finite are those that may have ended before the collector has.
+var finite = map[string]bool{"fill a gigabyte": true, "copy half a gigabyte": true, "calls without end": true}
+
+// A long bulk operation ticks on the way, and stops within some chunks.
+func TestBulkStops(t *testing.T) {
+	const gigabyte = 1 << 30
+	for _, test := range []struct {
+		name      string
+		to, from  uint64
+		changed   func(memory []byte) int // bytes
+		mostBytes int
+	}{
+		{"fill a gigabyte", 0, 0, func(m []byte) int { return prefix(m, 7) }, 32 << 20},
+		{"copy half a gigabyte", gigabyte / 2, 0, nil, 0}, // from the end
+		{"copy half a gigabyte", 0, gigabyte / 2, nil, 0},
+	} {
+		ticks := 0
+		h := &host{tick: func(int64) int64 {
+			if ticks++; ticks == 3 {
+				panic(errDeadline)
+			}
+			return quantum
+		}}
+		i := instantiate(t, newEngine(t, wazero.Config{}), instrument(t, endless), h)
+		err := i.Func(test.name).Call(t.Context(), []uint64{test.to, test.from})
+		if !errors.Is(err, errDeadline) {
+			t.Errorf("%s: error is %v, want %v", test.name, err, errDeadline)
+		}
+		if test.changed != nil {
+			if got := test.changed(i.Memory("memory").Bytes()); got == 0 || got > test.mostBytes {
+				t.Errorf("%s: wrote %d bytes, want some, and at most %d", test.name, got, test.mostBytes)
+			}
+		}
+	}
+}
+
+func prefix(m []byte, b byte) int {
+	for i := range m {
+		if m[i] != b {
+			return i
+		}
+	}
+	return len(m)
+}
+
+func TestRecursionStops(t *testing.T) {
+	e := newEngine(t, wazero.Config{})
+	g := compile(t, e, instrument(t, endless), &host{})
+	for _, name := range []string{
+		"recurse", "recurse wide", "recurse with vectors", "recurse in turn", "recurse by table", "recurse by a frame between",
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := g.instantiate()
+			f := i.Func(name)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := f.Call(t.Context(), make([]uint64, 8))
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, core.ErrExhausted) {
+				t.Errorf("error is %v, want %v", err, core.ErrExhausted)
+			}
+			// wazero's own bound lies at 400 MB. It doubles a stack until it suffices.
+			if took := after.TotalAlloc - before.TotalAlloc; took > 12<<20 {
+				t.Errorf("recursion took %d bytes, want at most 12 MiB for a stack of about 1 MiB", took)
+			}
+		})
+	}
+}
+
+// A backtrace of a rewritten module has the functions' own names.
+func TestBacktrace(t *testing.T) {
+	i := instantiate(t, newEngine(t, wazero.Config{}), instrument(t, endless), &host{})
+	trap := call(t, i.Func("recurse in turn"), make([]uint64, 8))
+	got := named(trap.Backtrace)
+	if len(got) < 6 {
+		t.Fatalf("backtrace is %q, want functions of the guest", trap.Backtrace)
+	}
+	next := map[string]string{"a": "c", "b": "a", "c": "b"} // who calls whom
+	for n := 2; n < len(got); n++ {
+		if want := next[got[n-1]]; got[n] != want {
+			t.Errorf("%s is called by %s, want %s", got[n-1], got[n], want)
+		}
+	}
+}
+
+// The stack that a guest may use follows Options.Stack.
+func TestStackOption(t *testing.T) {
+	m, err := rewrite.Decode(semantics, rewrite.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, wazero.Config{})
+	for _, test := range []struct {
+		stack uint32
+		ends  bool
+	}{{4 << 10, false}, {64 << 10, true}} {
+		opts := options
+		opts.Stack = test.stack
+		wasm, err := m.Rewrite(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Recurses 255 times.
+		err = instantiate(t, e, wasm, &host{}).Func("even").Call(t.Context(), []uint64{255})
+		if ended := err == nil; ended != test.ends {
+			t.Errorf("with %d bytes of stack, even(255) is %v; should it end: %t", test.stack, err, test.ends)
+		}
+	}
+}
+
+// Fuel is the same on every run and every engine, and grows with the work.
+func TestFuelIsDeterministic(t *testing.T) {
+	wasm := instrument(t, kernels)
+	used := func(config wazero.Config, name string, n uint64) int64 {
+		h := &host{tick: func(int64) int64 { return 100 }}
+		i := instantiate(t, newEngine(t, config), wasm, h)
+		if err := i.Func(name).Call(t.Context(), []uint64{n}); err != nil {
+			t.Fatal(err)
+		}
+		return h.used
+	}
+	for _, name := range []string{"fib", "sha256", "json", "matmul"} {
+		once, again := used(wazero.Config{}, name, 3), used(wazero.Config{Interpreter: true}, name, 3)
+		if once != again {
+			t.Errorf("%s(3) used %d units compiled, %d interpreted", name, once, again)
+		}
+		if more := used(wazero.Config{}, name, 6); more < once*3/2 {
+			t.Errorf("%s used %d units for 3 rounds, %d for 6", name, once, more)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+;; SPDX-License-Identifier: Apache-2.0
+;;
+;; Ways never to end, and ways to take all there is. To build endless.wasm:
+;; wasm-tools parse endless.wat -o endless.wasm
+(module
+  (memory (export "memory") 16384)
+  (table $t (export "table") 1 funcref)
+  (table $big 900000 funcref)
+  (elem (table $t) (i32.const 0) func $indirect)
+  (elem declare func $tail)
+  (type $none (func))
+
+  ;; loops
+  (func (export "loop") (loop (br 0)))
+  (func (export "loop if") (param i32) (loop (br_if 0 (i32.eqz (local.get 0)))))
+  (func (export "loop table") (param i32) (loop (block (br_table 1 0 1 (local.get 0)))))
+  (func (export "nested loops") (local i32)
+    (loop
+      (local.set 0 (i32.const 10))
+      (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+      (br 0)))
+  (func (export "loop with calls") (loop (call $nothing) (br 0)))
+  (func $nothing)
+  (func (export "loop with parameters") (i32.const 1) (loop (param i32) (br 0)))
+  (func (export "loop in memory") (param i32)
+    (loop
+      (i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 1)))
+      (br 0)))
+  (func (export "tail") (return_call $tail))
+  (func $tail (return_call $tail))
+  (func (export "tail indirect") (table.set $t (i32.const 0) (ref.func $tail)) (return_call $tail2))
+  (func $tail2 (return_call_indirect $t (type $none) (i32.const 0)))
+  (func (export "tails that alternate") (return_call $ping (i32.const 1)))
+  (func $ping (param i32) (return_call $pong (local.get 0) (local.get 0)))
+  (func $pong (param i32 i32) (return_call $ping (i32.add (local.get 0) (local.get 1))))
+  (func (export "calls without end") (call $c0) (call $c0))
+  (func $c0 (call $c1) (call $c1) (call $c1) (call $c1)) (func $c1 (call $c2) (call $c2) (call $c2) (call $c2))
+  (func $c2 (call $c3) (call $c3) (call $c3) (call $c3)) (func $c3 (call $c4) (call $c4) (call $c4) (call $c4))
+  (func $c4 (call $c5) (call $c5) (call $c5) (call $c5)) (func $c5 (call $c6) (call $c6) (call $c6) (call $c6))
+  (func $c6 (call $c7) (call $c7) (call $c7) (call $c7)) (func $c7 (call $c8) (call $c8) (call $c8) (call $c8))
+  (func $c8 (call $c9) (call $c9) (call $c9) (call $c9)) (func $c9 (call $ca) (call $ca) (call $ca) (call $ca))
+  (func $ca (call $cb) (call $cb) (call $cb) (call $cb)) (func $cb (call $cc) (call $cc) (call $cc) (call $cc))
+  (func $cc (call $cd) (call $cd) (call $cd) (call $cd)) (func $cd (call $ce) (call $ce) (call $ce) (call $ce))
+  (func $ce (call $cf) (call $cf) (call $cf) (call $cf)) (func $cf)
+
+  ;; bulk operations
+  (func (export "fill a gigabyte")
+    (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x40000000)))
+  (func (export "copy half a gigabyte") (param i32 i32)
+    (memory.copy (local.get 0) (local.get 1) (i32.const 0x20000000)))
+  (func (export "fill again and again") (loop (memory.fill (i32.const 0) (i32.const 7) (i32.const 65536)) (br 0)))
+  (func (export "fill little by little") (loop (memory.fill (i32.const 0) (i32.const 7) (i32.const 16)) (br 0)))
+  (func (export "fill a table again and again")
+    (loop (table.fill $big (i32.const 0) (ref.func $tail) (i32.const 900000)) (br 0)))
+
+  ;; recursion
+  (func $self (export "recurse") (call $self))
+  (func $wide (export "recurse wide") (param i32) (result i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (i32.add (call $wide (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
+  (func $vectors (export "recurse with vectors") (param v128) (result v128)
+    (i32x4.add (call $vectors (i32x4.add (local.get 0) (local.get 0))) (local.get 0)))
+  (func (export "recurse in turn") (call $a (i32.const 0)))
+  (func $a (param i32) (call $b (i32.add (local.get 0) (i32.const 1))) (call $nothing))
+  (func $b (param i32) (call $c (i32.add (local.get 0) (i32.const 1))) (call $nothing))
+  (func $c (param i32) (call $a (i32.add (local.get 0) (i32.const 1))) (call $nothing))
+  (func $indirect (export "recurse by table") (call_indirect $t (type $none) (i32.const 0)) (call $nothing))
+  (func (export "recurse by a frame between") (call $between) (call $nothing))
+  (func $between (call $ends) (call $nothing))
+  (func $ends (call $between) (call $nothing)))
