@@ -117,6 +117,9 @@ func (r *runner) compile(ctx context.Context, c command) (*component.Component, 
 func (r *runner) define(ctx context.Context, c command) error {
 	d, err := r.compile(ctx, c)
 	if err != nil {
+		// What follows must not act on what came before.
+		delete(r.definitions, "")
+		delete(r.instances, "")
 		return err
 	}
 	r.definitions[""], r.definitions[c.Name] = d, d

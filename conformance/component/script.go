@@ -62,7 +62,12 @@ func readScript(path string) (*script, error) {
 
 // as reads the constant as a value of type t.
 func (c constant) as(t *types.Type) (value.Value, error) {
-	if c.Type != t.Kind.String() {
+	// Maps and lists of fixed length are written as lists.
+	kind := t.Kind.String()
+	if t.Kind == types.Map || t.Kind == types.FixedList {
+		kind = types.List.String()
+	}
+	if c.Type != kind {
 		return value.Value{}, fmt.Errorf("constant of type %s, want %v", c.Type, t.Kind)
 	}
 	switch t.Kind {
@@ -90,17 +95,14 @@ func (c constant) as(t *types.Type) (value.Value, error) {
 		s, err := read[string](c)
 		return value.String(s), err
 	case types.List:
-		elems, err := read[[]constant](c)
-		if err != nil {
-			return value.Value{}, err
-		}
-		out := make([]value.Value, len(elems))
-		for i, e := range elems {
-			if out[i], err = e.as(t.Elem); err != nil {
-				return value.Value{}, err
-			}
-		}
-		return value.List(out), nil
+		out, err := c.list(t.Elem)
+		return value.List(out), err
+	case types.Map:
+		out, err := c.list(&types.Type{Kind: types.Tuple, Fields: t.Fields})
+		return value.List(out), err
+	case types.FixedList:
+		out, err := c.list(t.Elem)
+		return value.Tuple(out...), err
 	case types.Tuple:
 		elems, err := read[[]constant](c)
 		if err != nil {
@@ -180,6 +182,21 @@ func read[T any](c constant) (v T, err error) {
 	}
 	err = json.Unmarshal(c.Value, &v)
 	return v, err
+}
+
+// list reads a list of constants of type t.
+func (c constant) list(t *types.Type) ([]value.Value, error) {
+	elems, err := read[[]constant](c)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]value.Value, len(elems))
+	for i, e := range elems {
+		if out[i], err = e.as(t); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // number parses a number, which scripts write as a string.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
+	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/link"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -106,7 +107,11 @@ func (i *Instance) invoke(n int, c Codec) error {
 	if p.entered {
 		return errEnter
 	}
+	if plan.Async && p.backpressure > 0 {
+		return errors.New("an async function must wait, which is not supported: the component asked for no further calls (backpressure.inc)")
+	}
 	p.entered = true
+	p.task = task{}
 	a := i.push(p)
 	f := &a.frame
 	f.Export = true
@@ -119,7 +124,11 @@ func (i *Instance) invoke(n int, c Codec) error {
 		return err
 	}
 	f.Stale()
-	if err := c.LiftResult(f, stack); err != nil {
+	if plan.Async {
+		if err := p.finish(plan, c, stack); err != nil {
+			return err
+		}
+	} else if err := c.LiftResult(f, stack); err != nil {
 		return fmt.Errorf("lift result: %w", err)
 	}
 	if l.post != nil {
@@ -171,8 +180,16 @@ func (i *Instance) callImport(ctx context.Context, n int, t *link.Trampoline, st
 	i.check(t, err)
 	v, err := i.imports[n](&a.call, args)
 	i.check(t, err)
+	i.lowered(p, t, f, v, stack)
+}
+
+// lowered ends a call out of part p: v is its result.
+func (i *Instance) lowered(p *part, t *link.Trampoline, f *abi.Frame, v value.Value, stack []uint64) {
 	i.check(t, t.Signature.LowerResult(f, v, stack))
 	i.check(t, f.Done())
+	if t.Async {
+		stack[0] = returned
+	}
 	p.depth--
 }
 
@@ -190,9 +207,7 @@ func (i *Instance) callAcross(t *link.Trampoline, stack []uint64) {
 	f.Stale()
 	v := a.codec.result
 	a.codec = dynamic{}
-	i.check(t, t.Signature.LowerResult(f, v, stack))
-	i.check(t, f.Done())
-	p.depth--
+	i.lowered(p, t, f, v, stack)
 }
 
 // lowerTo begins a call out of part p.
@@ -213,8 +228,10 @@ func (i *Instance) check(t *link.Trampoline, err error) {
 	}
 	name := "another component instance"
 	switch {
-	case t.Op != 0 && t.Signature == nil:
-		name = "resource " + i.resources[t.Resource].Name
+	case t.Op == binary.ResourceNew, t.Op == binary.ResourceRep, t.Op == binary.ResourceDrop:
+		name = t.Op.String() + " of " + i.resources[t.Resource].Name
+	case t.Op != binary.Lower:
+		name = t.Op.String()
 	case t.Callee.Import != nil:
 		name = t.Callee.Import.String()
 	}

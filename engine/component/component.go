@@ -27,7 +27,10 @@
 // of bounds, a bad handle) ends in an error of type *[Trap]; the process goes on.
 //
 // The rules are those of WebAssembly/component-model, design/mvp: Explainer.md,
-// Binary.md, CanonicalABI.md. Asynchronous functions are not part of it yet.
+// Binary.md, CanonicalABI.md. Of the asynchronous parts, those work that need no
+// scheduler: an async function that returns without waiting can be called. Values of
+// stream and future types can't be passed, and a built-in that would wait, or that
+// serves waiting, traps with its name.
 package component
 
 import (
@@ -190,6 +193,18 @@ func trampolines(plan *link.Plan) []core.HostFunc {
 			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).resourceRep(t, stack) }
 		case binary.ResourceDrop:
 			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).resourceDrop(t, stack) }
+		case binary.TaskReturn:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).taskReturn(t, stack) }
+		case binary.ContextGet:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).contextGet(t, stack) }
+		case binary.ContextSet:
+			f.Call = func(ctx context.Context, stack []uint64) { instanceOf(ctx).contextSet(t, stack) }
+		case binary.BackpressureInc:
+			f.Call = func(ctx context.Context, _ []uint64) { instanceOf(ctx).backpressure(t, +1) }
+		case binary.BackpressureDec:
+			f.Call = func(ctx context.Context, _ []uint64) { instanceOf(ctx).backpressure(t, -1) }
+		default:
+			f.Call = func(ctx context.Context, _ []uint64) { instanceOf(ctx).unsupported(t) }
 		}
 		funcs = append(funcs, f)
 	}

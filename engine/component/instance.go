@@ -83,6 +83,10 @@ type part struct {
 	table   abi.Table
 	entered bool
 	stuck   bool // may not call out
+	task    task // the call that the part is in
+	// backpressure counts by how much the part asked not to be entered by further
+	// async calls.
+	backpressure int
 	// activations are reused; the first depth of them are in use.
 	activations []*activation
 	depth       int

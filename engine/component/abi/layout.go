@@ -3,6 +3,7 @@
 package abi
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,8 +13,9 @@ import (
 
 // The flattening limits of the Canonical ABI.
 const (
-	maxFlatParams  = 16
-	maxFlatResults = 1
+	maxFlatParams      = 16
+	maxFlatAsyncParams = 4
+	maxFlatResults     = 1
 )
 
 // layout is a value type made ready for lowering and lifting: sizes, offsets and
@@ -86,6 +88,19 @@ func (c *compiler) make(t *types.Type) (*layout, error) {
 		}
 		l.elem, l.size, l.align, l.flat = elem, 8, 4, []core.ValueType{core.I32, core.I32}
 		return l, nil
+	case types.Map: // a list of pairs
+		pair := &layout{kind: types.Tuple}
+		if err := c.sequence(pair, t.Fields); err != nil {
+			return nil, err
+		}
+		l.kind, l.elem, l.size, l.align, l.flat = types.List, pair, 8, 4, []core.ValueType{core.I32, core.I32}
+		return l, nil
+	case types.FixedList: // a tuple of equal types
+		l.kind = types.Tuple
+		if t.Len > maxTypeFlat {
+			return nil, fmt.Errorf("type of more than %d flat values", maxTypeFlat)
+		}
+		return l, c.sequence(l, slices.Repeat([]types.Field{{Type: t.Elem}}, int(t.Len)))
 	case types.Record, types.Tuple:
 		if len(t.Fields) == 0 {
 			return nil, fmt.Errorf("%v without fields", t.Kind)
@@ -118,8 +133,12 @@ func (c *compiler) make(t *types.Type) (*layout, error) {
 		l.resource = n
 		return scalar(4, core.I32)
 	}
-	return nil, fmt.Errorf("type of kind %v", t.Kind)
+	return nil, fmt.Errorf("type %v: %w", t.Kind, ErrUnsupported)
 }
+
+// ErrUnsupported is the cause of the error of a signature with asynchronous types,
+// whose values can't be passed.
+var ErrUnsupported = errors.New("values of asynchronous types are not supported")
 
 func caseTypes(fields []types.Field) []*types.Type {
 	cases := make([]*types.Type, len(fields))
@@ -236,18 +255,28 @@ type Signature struct {
 // Compile makes the signature plan of t. resource numbers the resources that t
 // mentions, as Frame.Resources is indexed.
 func Compile(t *types.Func, resource func(*types.Resource) (int, error)) (*Signature, error) {
+	return compile(t, resource, maxFlatParams, maxFlatResults)
+}
+
+// CompileAsync is Compile for a function that is lowered with the option async: fewer
+// parameters are passed flat, and the result always in memory.
+func CompileAsync(t *types.Func, resource func(*types.Resource) (int, error)) (*Signature, error) {
+	return compile(t, resource, maxFlatAsyncParams, 0)
+}
+
+func compile(t *types.Func, resource func(*types.Resource) (int, error), flatParams, flatResults int) (*Signature, error) {
 	c := &compiler{resource, map[*types.Type]*layout{}}
 	s := &Signature{typ: t, params: &layout{kind: types.Tuple}}
 	if err := c.sequence(s.params, t.Params); err != nil {
 		return nil, fmt.Errorf("abi: parameters: %w", err)
 	}
-	s.spillParams = len(s.params.flat) > maxFlatParams
+	s.spillParams = len(s.params.flat) > flatParams
 	if t.Result != nil {
 		l, err := c.layout(t.Result)
 		if err != nil {
 			return nil, fmt.Errorf("abi: result: %w", err)
 		}
-		s.result, s.spillResult = l, len(l.flat) > maxFlatResults
+		s.result, s.spillResult = l, len(l.flat) > flatResults
 	}
 	lift, lower := s.LiftType(), s.LowerType()
 	s.stackSize = max(len(lift.Params), len(lift.Results), len(lower.Params), len(lower.Results), 1)

@@ -81,17 +81,17 @@ func (op CanonOp) String() string {
 type immediate uint8
 
 const (
-	nothing        immediate = iota
-	typeIndex                // a type
-	typeAndOptions           // a type, options
-	typeAndAsync             // a type, whether async
-	async                    // whether async
-	options                  // options
-	resultOptions            // a result list, options
-	contextSlot              // a core type, a slot
-	zero                     // what was once a flag
-	zeroAndMemory            // the same, a memory
-	typeAndTable             // a core type, a table
+	nothing           immediate = iota
+	typeIndex                   // a type
+	typeAndOptions              // a type, options
+	typeAndAsync                // a type, whether async
+	async                       // whether async
+	options                     // options
+	resultOptions               // a result list, options
+	contextSlot                 // a core type, a slot
+	cancellable                 // a flag that means nothing any more
+	cancellableMemory           // the same, a memory
+	typeAndTable                // a core type, a table
 )
 
 // A builtin is how a canonical built-in is written, and the core type of the function
@@ -137,7 +137,7 @@ var builtins = map[byte]builtin{
 	0x09: {TaskReturn, "task.return", resultOptions, ""},
 	0x0a: {ContextGet, "context.get", contextSlot, ""},
 	0x0b: {ContextSet, "context.set", contextSlot, ""},
-	0x0c: {ThreadYield, "thread.yield", zero, ":i"},
+	0x0c: {ThreadYield, "thread.yield", cancellable, ":i"},
 	0x0d: {SubtaskDrop, "subtask.drop", nothing, "i:"},
 	0x0e: {StreamNew, "stream.new", typeIndex, ":I"},
 	0x0f: {StreamRead, "stream.read", typeAndOptions, "iii:i"},
@@ -157,8 +157,8 @@ var builtins = map[byte]builtin{
 	0x1d: {ErrorContextDebugMessage, "error-context.debug-message", options, "ii:"},
 	0x1e: {ErrorContextDrop, "error-context.drop", nothing, "i:"},
 	0x1f: {WaitableSetNew, "waitable-set.new", nothing, ":i"},
-	0x20: {WaitableSetWait, "waitable-set.wait", zeroAndMemory, "ii:i"},
-	0x21: {WaitableSetPoll, "waitable-set.poll", zeroAndMemory, "ii:i"},
+	0x20: {WaitableSetWait, "waitable-set.wait", cancellableMemory, "ii:i"},
+	0x21: {WaitableSetPoll, "waitable-set.poll", cancellableMemory, "ii:i"},
 	0x22: {WaitableSetDrop, "waitable-set.drop", nothing, "i:"},
 	0x23: {WaitableJoin, "waitable.join", nothing, "ii:"},
 	0x24: {BackpressureInc, "backpressure.inc", nothing, ":"},
@@ -166,11 +166,11 @@ var builtins = map[byte]builtin{
 	0x26: {ThreadIndex, "thread.index", nothing, ":i"},
 	0x27: {ThreadNewIndirect, "thread.new-indirect", typeAndTable, "ii:i"},
 	0x28: {ThreadResumeLater, "thread.resume-later", nothing, "i:"},
-	0x29: {ThreadSuspend, "thread.suspend", zero, ":i"},
-	0x2a: {ThreadSuspendThenResume, "thread.suspend-then-resume", zero, "i:i"},
-	0x2b: {ThreadYieldThenResume, "thread.yield-then-resume", zero, "i:i"},
-	0x2c: {ThreadSuspendThenPromote, "thread.suspend-then-promote", zero, "i:i"},
-	0x2d: {ThreadYieldThenPromote, "thread.yield-then-promote", zero, "i:i"},
+	0x29: {ThreadSuspend, "thread.suspend", cancellable, ":i"},
+	0x2a: {ThreadSuspendThenResume, "thread.suspend-then-resume", cancellable, "i:i"},
+	0x2b: {ThreadYieldThenResume, "thread.yield-then-resume", cancellable, "i:i"},
+	0x2c: {ThreadSuspendThenPromote, "thread.suspend-then-promote", cancellable, "i:i"},
+	0x2d: {ThreadYieldThenPromote, "thread.yield-then-promote", cancellable, "i:i"},
 	0x2e: {StreamForward, "stream.forward", typeIndex, "ii:"},
 	0x2f: {FutureForward, "future.forward", typeIndex, "ii:"},
 }
@@ -231,10 +231,10 @@ func (d *decoder) builtin(c *Canon, b builtin) {
 	case contextSlot:
 		c.Context = d.coreValType()
 		c.Index = d.u32(b.name + " slot")
-	case zero:
-		d.zero(b.name)
-	case zeroAndMemory:
-		d.zero(b.name)
+	case cancellable:
+		d.flag(b.name + " flag")
+	case cancellableMemory:
+		d.flag(b.name + " flag")
 		c.Index = d.u32(b.name + " memory index")
 	case typeAndTable:
 		c.Type = d.u32(b.name + " core type index")
@@ -249,14 +249,6 @@ func (d *decoder) flag(reading string) bool {
 		d.invalid(b, reading)
 	}
 	return b == 1
-}
-
-// zero reads a byte that was once a flag, of which 1 isn't written any more.
-func (d *decoder) zero(reading string) {
-	at := d.pos
-	if d.flag(reading) {
-		d.unsupported(at, reading, "cancellable "+reading)
-	}
 }
 
 // canonFuncSort reads the byte that says that a function is lifted or lowered.

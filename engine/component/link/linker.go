@@ -359,23 +359,40 @@ func (l *linker) canon(s *scope, d *binary.Canon) error {
 	case binary.Lower:
 		return l.lower(s, d)
 	}
-	t, err := index(s.types, d.Type, "type")
-	if err != nil {
-		return err
-	}
-	if t.resource == nil {
-		return fmt.Errorf("type %d is not a resource", d.Type)
-	}
-	n, err := l.resource(t.resource)
-	if err != nil {
-		return err
-	}
-	if d.Op != binary.ResourceDrop && (l.plan.Resources[n].Import != nil || l.plan.Resources[n].Instance != s.instance) {
-		return fmt.Errorf("resource %s is not defined by this component", t.resource.Name)
-	}
-	tr := Trampoline{Op: d.Op, Resource: n, Instance: s.instance, Type: core.FuncType{Params: []core.ValueType{core.I32}}}
-	if d.Op != binary.ResourceDrop {
-		tr.Type.Results = []core.ValueType{core.I32}
+	tr := Trampoline{Op: d.Op, Instance: s.instance}
+	tr.Type, _ = d.Op.CoreType()
+	switch d.Op {
+	case binary.ResourceNew, binary.ResourceDrop, binary.ResourceRep:
+		t, err := index(s.types, d.Type, "type")
+		if err != nil {
+			return err
+		}
+		if t.resource == nil {
+			return fmt.Errorf("type %d is not a resource", d.Type)
+		}
+		if tr.Resource, err = l.resource(t.resource); err != nil {
+			return err
+		}
+	case binary.TaskReturn:
+		result, err := l.valType(s, d.Result)
+		if err != nil {
+			return err
+		}
+		f := &types.Func{}
+		if result != nil {
+			f.Params = []types.Field{{Name: "result", Type: result}}
+		}
+		if tr.Signature, err = abi.Compile(f, l.resource); err != nil {
+			return err
+		}
+		if tr.Heap, err = l.heap(s, d.Options, tr.Signature); err != nil {
+			return err
+		}
+		tr.Type = tr.Signature.LowerType()
+	case binary.ContextGet:
+		tr.Slot, tr.Type.Results = int(d.Index), []core.ValueType{d.Context}
+	case binary.ContextSet:
+		tr.Slot, tr.Type.Params = int(d.Index), []core.ValueType{d.Context}
 	}
 	l.trampoline(s, tr)
 	return nil
@@ -403,7 +420,10 @@ func (l *linker) lift(s *scope, d *binary.Canon) error {
 	if err != nil {
 		return err
 	}
-	lift := Lift{Name: fn.Name, Core: fn, Signature: sig, Instance: s.instance}
+	lift := Lift{
+		Name: fn.Name, Core: fn, Signature: sig, Instance: s.instance,
+		Async: d.Options.Async, Callback: d.Options.HasCallback,
+	}
 	if lift.Heap, err = l.heap(s, d.Options, sig); err != nil {
 		return err
 	}
@@ -426,20 +446,25 @@ func (l *linker) lower(s *scope, d *binary.Canon) error {
 	if err != nil {
 		return err
 	}
-	if d.Options.HasPostReturn {
-		return errors.New("canon lower: post-return is for canon lift only")
+	compile := abi.Compile
+	if d.Options.Async {
+		compile = abi.CompileAsync
 	}
-	sig, err := abi.Compile(fn.typ, l.resource)
+	sig, err := compile(fn.typ, l.resource)
 	if err != nil {
 		return err
+	}
+	t := sig.LowerType()
+	if d.Options.Async {
+		t.Results = []core.ValueType{core.I32}
 	}
 	h, err := l.heap(s, d.Options, sig)
 	if err != nil {
 		return err
 	}
 	l.trampoline(s, Trampoline{
-		Type: sig.LowerType(), Op: binary.Lower, Instance: s.instance,
-		Signature: sig, Heap: h, Callee: fn.callee,
+		Type: t, Op: binary.Lower, Instance: s.instance,
+		Signature: sig, Heap: h, Callee: fn.callee, Async: d.Options.Async,
 	})
 	return nil
 }
@@ -460,9 +485,6 @@ func (l *linker) heap(s *scope, o binary.CanonOptions, sig *abi.Signature) (int,
 			return 0, fmt.Errorf("realloc: %w", err)
 		}
 		h.Realloc = &ref
-	}
-	if h.Memory == nil && sig.NeedsMemory() {
-		return 0, errors.New("canonical option 'memory' is required by the function's type")
 	}
 	if n := slices.IndexFunc(l.plan.Heaps, h.equal); n >= 0 {
 		return n, nil

@@ -128,12 +128,16 @@ type Trampoline struct {
 	Type     core.FuncType
 	Op       binary.CanonOp
 	Instance int // the component instance that calls it
-	// Lower
-	Signature *abi.Signature
+	// Lower, TaskReturn
+	Signature *abi.Signature // TaskReturn: of a function with what is returned as its parameter
 	Heap      int
-	Callee    Callee
+	// Lower
+	Callee Callee
+	Async  bool // the caller goes on when the callee waits
 	// ResourceNew, ResourceDrop, ResourceRep
 	Resource int
+	// ContextGet, ContextSet
+	Slot int
 }
 
 // Callee is what a component function is: an import, or else lift number Lift.
@@ -150,6 +154,8 @@ type Lift struct {
 	Signature  *abi.Signature
 	Heap       int
 	Instance   int
+	Async      bool // the result comes through task.return
+	Callback   bool // an async function that tells, by what it returns, whether it waits
 }
 
 // Export is an exported function of the outermost component: of the instance

@@ -68,7 +68,7 @@ func (l *linker) named(s *scope, in []binary.NamedVal) ([]types.Field, error) {
 }
 
 func (l *linker) valueType(s *scope, d *binary.ValueType) (t *types.Type, err error) {
-	t = &types.Type{Kind: d.Kind}
+	t = &types.Type{Kind: d.Kind, Len: d.Len}
 	if t.Fields, err = l.named(s, d.Fields); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (l *linker) valueType(s *scope, d *binary.ValueType) (t *types.Type, err er
 }
 
 func (l *linker) funcType(s *scope, d *binary.FuncType) (f *types.Func, err error) {
-	f = &types.Func{}
+	f = &types.Func{Async: d.Async}
 	if f.Params, err = l.named(s, d.Params); err != nil {
 		return nil, err
 	}
