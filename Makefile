@@ -96,7 +96,7 @@ demo: ## Run the demo: simulated sensors, an MQTT broker and a graph, in one pro
 .PHONY: operators
 operators: ## Compile the Go operators into build/artifacts/, with the definitions: a folder for a registry
 	@mkdir -p build/artifacts
-	@for dir in $(filter-out operators/sdk,$(filter operators/%,$(NESTED))); do \
+	@for dir in $(patsubst %/main.go,%,$(wildcard operators/*/main.go)); do \
 	  go run ./cmd/graphctl build "$$dir" -o "build/artifacts/$$(basename "$$dir").wasm"; \
 	done
 	@for file in graphs/*.yaml; do cp "$$file" "build/artifacts/graph-$$(basename "$$file")"; done

@@ -13,8 +13,8 @@ package main
 
 import (
 	"errors"
-	"math"
 
+	"github.com/wasm-graph/graphd/operators/measurement"
 	"github.com/wasm-graph/graphd/operators/sdk"
 	"github.com/wasm-graph/graphd/operators/sdk/accumulate"
 	"github.com/wasm-graph/graphd/operators/sdk/branch"
@@ -32,12 +32,8 @@ func init() {
 }
 
 var (
-	errInput   = errors.New("Unexpected input type")           //lint:ignore ST1005 the published text
-	errPayload = errors.New("Failed to parse payload as JSON") //lint:ignore ST1005 the published text
-	errType    = errors.New("Unexpected measurement type.")    //lint:ignore ST1005 the published text
+	errPayload = errors.New(measurement.Payload)
 	errNoValue = errors.New("the temperature has no value")
-	errBatch   = errors.New("there is no temperature in an empty batch")
-	errRange   = errors.New("the average is out of range")
 )
 
 // module is what the four operators have in common.
@@ -65,17 +61,17 @@ func (m *module) count() { _ = m.requests.Add(1) }
 
 // read reads the measurement in a message. The cause of a fault is in the log, as the
 // error's text is fixed.
-func (m *module) read(in sdk.Data) (*sdk.Message, Measurement, error) {
+func (m *module) read(in sdk.Data) (*sdk.Message, measurement.Measurement, error) {
 	message, ok := in.(*sdk.Message)
 	if !ok {
-		return nil, Measurement{}, errInput
+		return nil, measurement.Measurement{}, measurement.ErrInput
 	}
-	measurement, err := ParseMeasurement(message.Payload.Bytes())
+	reading, err := measurement.Parse(message.Payload.Bytes())
 	if err != nil {
-		m.log.Debug(errPayload.Error() + ": " + err.Error())
-		return nil, Measurement{}, errPayload
+		m.log.Debug(err.Error())
+		return nil, measurement.Measurement{}, errPayload
 	}
-	return message, measurement, nil
+	return message, reading, nil
 }
 
 func openMap(host *sdk.Host) (mapper.Func, error) {
@@ -85,18 +81,18 @@ func openMap(host *sdk.Host) (mapper.Func, error) {
 
 	return func(in sdk.Data) (sdk.Data, error) {
 		m.count()
-		message, measurement, err := m.read(in)
+		message, reading, err := m.read(in)
 		if err != nil {
 			return nil, err
 		}
-		if t := measurement.Temperature; t != nil && t.Unit == Fahrenheit {
+		if t := reading.Temperature; t != nil && t.Unit == measurement.Fahrenheit {
 			_ = fahrenheit.Add(1)
 			if t.Value == nil {
 				return nil, errNoValue
 			}
 			value := (*t.Value - 32) * 5 / 9
-			t.Value, t.Unit = &value, Celsius
-			message.Payload = sdk.Raw(t.Append(nil))
+			t.Value, t.Unit = &value, measurement.Celsius
+			message.Payload = sdk.Raw(reading.Append(nil))
 		} else if t != nil {
 			_ = celsius.Add(1)
 		}
@@ -111,8 +107,8 @@ func openBranch(host *sdk.Host) (branch.Func, error) {
 	m := newModule(host, "branch")
 	return func(_ sdk.Timestamp, in sdk.Data) (bool, error) {
 		m.count()
-		_, measurement, err := m.read(in)
-		return measurement.Temperature != nil, err
+		_, reading, err := m.read(in)
+		return reading.Temperature != nil, err
 	}, nil
 }
 
@@ -127,16 +123,16 @@ func openFilter(host *sdk.Host) (filter.Func, error) {
 	if err != nil {
 		m.log.Error("Failed to parse upper bound value: " + err.Error())
 	}
-	m.log.Info("Filter bounds: lower=" + string(appendPlain(nil, lower)) + ", upper=" + string(appendPlain(nil, upper)))
+	m.log.Info("Filter bounds: lower=" + string(measurement.AppendPlain(nil, lower)) + ", upper=" + string(measurement.AppendPlain(nil, upper)))
 
 	return func(in sdk.Data) (bool, error) {
 		m.count()
-		_, measurement, err := m.read(in)
+		_, reading, err := m.read(in)
 		if err != nil {
 			return false, err
 		}
-		t := measurement.Temperature
-		if t == nil || t.Unit != Celsius {
+		t := reading.Temperature
+		if t == nil || t.Unit != measurement.Celsius {
 			return false, nil
 		}
 		if t.Value == nil {
@@ -152,62 +148,36 @@ func openAccumulate(host *sdk.Host) (accumulate.Func, error) {
 		m.count()
 		result, ok := staged.(*sdk.Message)
 		if !ok {
-			return nil, errInput
+			return nil, measurement.ErrInput
 		}
-		if len(batch) == 0 {
-			return nil, errBatch
-		}
-		summary, err := begin(result.Payload.Bytes())
+		begun, err := measurement.ParseStaged(result.Payload.Bytes())
 		if err != nil {
 			return nil, err
 		}
-		sum := summary.Average * float64(summary.Count)
-		var last *sdk.Message
+		fold := measurement.NewFold(nil)
+		if begun.Temperature != nil {
+			fold = measurement.NewFold(&begun.Temperature.Summary)
+		}
+		var total measurement.Temperature
 		for _, in := range batch {
-			message, measurement, err := m.read(in)
+			message, reading, err := m.read(in)
 			if err != nil {
 				return nil, err
 			}
-			t := measurement.Temperature
+			t := reading.Temperature
 			switch {
 			case t == nil:
-				return nil, errType
+				return nil, measurement.ErrType
 			case t.Value == nil:
 				return nil, errNoValue
 			}
-			sum += *t.Value
-			summary.Count++
-			summary.Max = max(summary.Max, *t.Value)
-			summary.Min = min(summary.Min, *t.Value)
-			summary.Unit = t.Unit
-			// What is latest goes by seconds; of one second, by order. The topic
-			// is that of the message that came last.
-			if last == nil || message.Timestamp.Secs >= last.Timestamp.Secs {
-				last = message
-				summary.Last = *t.Value
-			}
-			result.Topic = message.Topic
+			fold.Add(message, *t.Value)
+			total.Unit = t.Unit
 		}
-		summary.Average = sum / float64(summary.Count)
-		if math.IsInf(summary.Average, 0) {
-			return nil, errRange
+		if total.Summary, err = fold.Finish(result); err != nil {
+			return nil, err
 		}
-		result.Timestamp.Secs, result.Timestamp.Nanos = last.Timestamp.Secs, last.Timestamp.Nanos
-		result.Payload = sdk.Raw(summary.AppendSummary(nil))
+		result.Payload = sdk.Raw(total.AppendWindow(nil))
 		return result, nil
 	}, nil
-}
-
-// begin returns the summary in staged, which is one of temperatures, or nothing yet.
-func begin(staged []byte) (*Temperature, error) {
-	if len(staged) > 0 {
-		m, err := ParseMeasurement(staged)
-		if err != nil {
-			return nil, errors.New("the staged result is not a measurement: " + err.Error())
-		}
-		if m.Temperature != nil {
-			return m.Temperature, nil
-		}
-	}
-	return &Temperature{Summary: Summary{Max: -math.MaxFloat64, Min: math.MaxFloat64}}, nil
 }

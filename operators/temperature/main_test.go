@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wasm-graph/graphd/operators/measurement"
 	"github.com/wasm-graph/graphd/operators/sdk"
 	"github.com/wasm-graph/graphd/operators/sdk/sdktest"
 )
@@ -75,7 +76,7 @@ func TestMapErrors(t *testing.T) {
 		t.Errorf("the cause was not logged: %v", env.Logs())
 	}
 	for _, in := range notMessages {
-		if _, err := process(in); !errors.Is(err, errInput) || err.Error() != "Unexpected input type" {
+		if _, err := process(in); !errors.Is(err, measurement.ErrInput) || err.Error() != "Unexpected input type" {
 			t.Errorf("%T: %v", in, err)
 		}
 	}
@@ -169,7 +170,7 @@ func TestBranch(t *testing.T) {
 		t.Errorf("no JSON: %t, %v", arm, err)
 	}
 	for _, in := range notMessages {
-		if _, err := process(sdk.Timestamp{}, in); !errors.Is(err, errInput) {
+		if _, err := process(sdk.Timestamp{}, in); !errors.Is(err, measurement.ErrInput) {
 			t.Errorf("%T: %v", in, err)
 		}
 	}
@@ -225,7 +226,7 @@ func TestFilterErrors(t *testing.T) {
 		}
 	}
 	for _, in := range notMessages {
-		if _, err := process(in); !errors.Is(err, errInput) {
+		if _, err := process(in); !errors.Is(err, measurement.ErrInput) {
 			t.Errorf("%T: %v", in, err)
 		}
 	}
@@ -295,7 +296,7 @@ func TestAccumulateErrors(t *testing.T) {
 		{"input is no JSON", sdktest.Message("", ""), []sdk.Data{sdktest.Message("", "?")}, "Failed to parse payload as JSON"},
 		{"input is no temperature", sdktest.Message("", ""), []sdk.Data{sdktest.Message("", `{"humidity":{}}`)}, "Unexpected measurement type."},
 		{"input has no value", sdktest.Message("", ""), []sdk.Data{sdktest.Message("", `{"temperature":{"unit":"C"}}`)}, "the temperature has no value"},
-		{"no input", sdktest.Message("", ""), nil, "there is no temperature in an empty batch"},
+		{"no input", sdktest.Message("", ""), nil, "there is nothing in an empty batch"},
 		{"out of range", sdktest.Message("", ""), []sdk.Data{reading("a", "1.7e308", 1), reading("a", "1.7e308", 1)}, "the average is out of range"},
 	} {
 		process, err := openAccumulate(sdktest.New().Host())
