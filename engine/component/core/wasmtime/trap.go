@@ -10,6 +10,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unsafe"
 
@@ -94,11 +95,29 @@ func backtrace(frames *C.wasm_frame_vec_t) []string {
 	return names
 }
 
-// takeError returns the error and frees it.
+// takeError returns the error, in one line, and frees it.
 func takeError(err *C.wasmtime_error_t) error {
 	defer C.wasmtime_error_delete(err)
 	var message C.wasm_byte_vec_t
 	C.wasmtime_error_message(err, &message)
 	defer C.wasm_byte_vec_delete(&message)
-	return errors.New(text(&message))
+	return errors.New(oneLine(text(&message)))
+}
+
+// numbering is what the library puts before each of several causes.
+var numbering = regexp.MustCompile(`^[0-9]+: `)
+
+// oneLine puts an error and its causes, each a paragraph in the library's way, into
+// one line. The library's own stack, which it adds when RUST_BACKTRACE is set, says
+// nothing about the guest.
+func oneLine(message string) string {
+	message, _, _ = strings.Cut(message, "\n\nStack backtrace:")
+	head, causes, _ := strings.Cut(message, "\n\nCaused by:")
+	parts := []string{strings.Join(strings.Fields(head), " ")}
+	for line := range strings.Lines(causes) {
+		if line = numbering.ReplaceAllString(strings.TrimSpace(line), ""); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, ": ")
 }
