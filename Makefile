@@ -83,6 +83,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 
 .PHONY: bench
 bench: ## Run the benchmarks, each beside its baseline
+	go run ./conformance/bench/call
+	go run ./conformance/bench/graph
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak

@@ -5,7 +5,7 @@
 // all. Rounds of all routes are interleaved, and medians are compared, so that a
 // machine whose speed drifts does not decide.
 //
-//	go run ./conformance/bench/call -core map.core.wasm [-rounds 7] [-o json]
+//	go run ./conformance/bench/call [-core map.core.wasm] [-rounds 7] [-o json]
 package main
 
 import (
@@ -15,21 +15,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"testing"
 	"text/tabwriter"
 	"time"
 
+	"github.com/wasm-graph/graphd/conformance/bench"
+	"github.com/wasm-graph/graphd/conformance/guests"
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
-	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/value"
-	witparser "github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/processor"
-	"github.com/wasm-graph/graphd/wit"
 )
 
 func main() {
@@ -59,19 +56,19 @@ type route struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
-	core := flags.String("core", "", "core module of a map operator that imports nothing but the processor world")
+	core := flags.String("core", "", "core module of a map operator that imports nothing but the processor world (default: the C guest of the conformance suite)")
 	rounds := flags.Int("rounds", 7, "interleaved rounds")
 	each := flags.Duration("each", 200*time.Millisecond, "time of one measurement")
 	format := flags.String("o", "text", "output: text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *core == "" {
-		return fmt.Errorf("-core is required: build one with make guests")
-	}
-	wasm, err := os.ReadFile(*core)
-	if err != nil {
-		return err
+	wasm := guests.Map()
+	if *core != "" {
+		var err error
+		if wasm, err = os.ReadFile(*core); err != nil {
+			return err
+		}
 	}
 	routes, err := open(ctx, wasm)
 	if err != nil {
@@ -95,27 +92,11 @@ func open(ctx context.Context, core []byte) ([]route, error) {
 	if err != nil {
 		return nil, fmt.Errorf("floor: %w", err)
 	}
-	packages, err := witparser.Parse(wit.Processor())
+	wasm, err := bench.Component(core)
 	if err != nil {
 		return nil, err
 	}
-	world, err := packages.World("map-impl")
-	if err != nil {
-		return nil, err
-	}
-	wasm, err := encode.Component(core, world, encode.Options{})
-	if err != nil {
-		return nil, err
-	}
-	engine, err := wazero.New(ctx, wazero.Config{})
-	if err != nil {
-		return nil, err
-	}
-	rt, err := component.New(component.Config{Engine: engine})
-	if err != nil {
-		return nil, err
-	}
-	module, err := processor.Load(ctx, rt, "map", wasm)
+	module, err := bench.Load(ctx, "map", wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -194,9 +175,9 @@ func measure(ctx context.Context, routes []route, rounds int, each time.Duration
 				allocs[i] = a
 			}
 		}
-		base := median(nanos[0])
+		base := bench.Median(nanos[0])
 		for i, r := range routes {
-			n := median(nanos[i])
+			n := bench.Median(nanos[i])
 			results = append(results, result{r.name, size, n, allocs[i], n / base})
 		}
 	}
@@ -221,9 +202,4 @@ func once(ctx context.Context, r route, m *message.Message, each time.Duration) 
 		n += 100
 	}
 	return float64(time.Since(start)) / float64(n), allocs
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
 }

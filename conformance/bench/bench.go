@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bench holds what the benchmarks below it share: a runtime as graphd has
+// it, guests loaded into it, and medians, since the machines that this runs on drift.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/encode"
+	witparser "github.com/wasm-graph/graphd/engine/component/wit"
+	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/wit"
+)
+
+// Component makes a component of a core module that fits world map-impl.
+func Component(core []byte) ([]byte, error) {
+	packages, err := witparser.Parse(wit.Processor())
+	if err != nil {
+		return nil, err
+	}
+	world, err := packages.World("map-impl")
+	if err != nil {
+		return nil, err
+	}
+	return encode.Component(core, world, encode.Options{})
+}
+
+// Load compiles a component as graphd does: on the default engine, instrumented.
+// What it takes lives as long as the process.
+func Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error) {
+	engine, err := wazero.New(ctx, wazero.Config{})
+	if err != nil {
+		return nil, err
+	}
+	rt, err := component.New(component.Config{Engine: engine})
+	if err != nil {
+		return nil, err
+	}
+	m, err := processor.Load(ctx, rt, name, wasm)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	return m, nil
+}
+
+// Median returns the median of v, which must not be empty.
+func Median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
