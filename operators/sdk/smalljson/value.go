@@ -55,15 +55,16 @@ func (r *Reader) Value() Value {
 		for key := range r.Object() {
 			v.Members = append(v.Members, Member{key, r.Value()})
 		}
-		v.Members = sortMembers(v.Members)
+		v = NewObject(v.Members)
 	default:
 		r.syntax("want a value")
 	}
 	return v
 }
 
-// sortMembers sorts members by key and drops all but the last of each.
-func sortMembers(members []Member) []Member {
+// NewObject returns an Object of members, which it sorts and keeps. Of members with
+// one key the last counts.
+func NewObject(members []Member) Value {
 	slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Key, b.Key) })
 	kept := members[:0]
 	for i, m := range members {
@@ -71,8 +72,11 @@ func sortMembers(members []Member) []Member {
 			kept = append(kept, m)
 		}
 	}
-	return kept
+	return Value{Kind: Object, Members: kept}
 }
+
+// NewText returns a String.
+func NewText(s string) Value { return Value{Kind: String, Text: s} }
 
 // Get returns the member of that key, if v is an object that has it.
 func (v Value) Get(key string) (value Value, found bool) {
