@@ -27,11 +27,19 @@ func (w *writer) addHelper(name string, t core.FuncType, write func(*assembler))
 	return w.refuel + uint32(len(w.helperCode)-1)
 }
 
+// bulk tells whether an instruction takes the longer, the larger its operand is.
+func (op opcode) bulk() bool {
+	switch op {
+	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy, opTableFill, opTableGrow:
+		return true
+	}
+	return false
+}
+
 // bulk returns the helper that stands for a bulk operation. There is none for
 // other instructions, nor where a small constant length was paid beforehand.
 func (w *writer) bulk(in, last instr) (uint32, bool) {
-	op, ok := w.bulkOperation(in)
-	if !ok {
+	if !in.op.bulk() {
 		return 0, false
 	}
 	if _, ok := inlineLength(in, last); ok {
@@ -40,7 +48,7 @@ func (w *writer) bulk(in, last instr) (uint32, bool) {
 	key := helperKey{in.op, in.a, in.b}
 	helper, ok := w.helpers[key]
 	if !ok {
-		if in.op == opTableGrow {
+		if op := w.bulkOperation(in); in.op == opTableGrow {
 			helper = w.growHelper(op)
 		} else {
 			helper = w.bulkHelper(op)
@@ -62,7 +70,7 @@ type bulkOperation struct {
 	unitShift int64            // units are paid at 1 << unitShift to one
 }
 
-func (w *writer) bulkOperation(in instr) (bulkOperation, bool) {
+func (w *writer) bulkOperation(in instr) bulkOperation {
 	op := bulkOperation{
 		value: core.I32,
 		emit:  func(a *assembler) { a.b = append(a.b, w.data[in.at:in.end]...) },
@@ -93,13 +101,11 @@ func (w *writer) bulkOperation(in instr) (bulkOperation, bool) {
 		op.name, op.to, op.from = "table.init", table(in.b), segment(w.elems[in.a])
 	case opTableGrow:
 		op.name, op.value, op.to = "table.grow", w.tables[in.a].Value, table(in.a)
-	default:
-		return op, false
 	}
-	if op.name[0] == 't' {
+	if in.op >= opTableInit {
 		op.chunk, op.unitShift = chunk/8, 0
 	}
-	return op, true
+	return op
 }
 
 func memorySize(a *assembler) {

@@ -284,15 +284,16 @@ func (s *scanner) pay(in, last instr) {
 		if uint64(in.a) < uint64(s.imported[Func]) {
 			weight += freeWeight
 		}
-	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy, opTableFill, opTableGrow:
+	case opMemoryGrow:
+		weight += bulkWeight
+	}
+	if in.op.bulk() {
 		weight += bulkWeight
 		if n, ok := inlineLength(in, last); ok {
 			weight += n
-		} else {
+		} else { // a helper is called
 			s.controls[len(s.controls)-1].calls = true
 		}
-	case opMemoryGrow:
-		weight += bulkWeight
 	}
 	s.segments[s.controls[len(s.controls)-1].segment].weight += weight
 }
