@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
 
@@ -17,7 +17,7 @@ import (
 // run. The metric "ratio" is what the instrumentation costs: at most 1.5 for each,
 // and 1.3 in the geometric mean, is what it was built for.
 func BenchmarkKernels(b *testing.B) {
-	e := newEngine(b, wazero.Config{})
+	e := coretest.Open(b)
 	original := instantiate(b, e, kernels, &host{})
 	rewritten := instantiate(b, e, instrument(b, kernels), &host{})
 	product, count := 1.0, 0

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
 
@@ -284,7 +284,7 @@ func TestRename(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("imports (-want +got):\n%s", diff)
 	}
-	if _, err := newEngine(t, wazero.Config{}).Compile(t.Context(), renamed); err != nil {
+	if _, err := coretest.Open(t).Compile(t.Context(), renamed); err != nil {
 		t.Error(err)
 	}
 
@@ -305,7 +305,7 @@ func TestRewriteIsDeterministic(t *testing.T) {
 		if !bytes.Equal(once, again) {
 			t.Error("two outputs differ")
 		}
-		if _, err := newEngine(t, wazero.Config{}).Compile(t.Context(), instrument(t, once)); err != nil {
+		if _, err := coretest.Open(t).Compile(t.Context(), instrument(t, once)); err != nil {
 			t.Errorf("compile what was rewritten twice: %v", err)
 		}
 	}
@@ -336,7 +336,7 @@ func TestTableLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := instantiate(t, newEngine(t, wazero.Config{}), wasm, &host{})
+	i := instantiate(t, coretest.Open(t), wasm, &host{})
 	for _, test := range []struct{ by, old, size uint64 }{{1, 8, 9}, {2, 0xffffffff, 9}, {1, 9, 10}, {1, 0xffffffff, 10}} {
 		got := call(t, i.Func("table grow"), []uint64{test.by}).Results
 		if uint32(got[0]) != uint32(test.old) || uint32(got[1]) != uint32(test.size) {

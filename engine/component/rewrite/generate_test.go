@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 )
 
 // generator makes valid modules of random functions. Every function takes and
@@ -360,7 +360,7 @@ func TestRewriteKeepsGenerated(t *testing.T) {
 	if testing.Short() {
 		modules = 50
 	}
-	e := newEngine(t, wazero.Config{CompileWorkers: 1})
+	e := coretest.Open(t)
 	trapped := 0
 	for seed := range modules {
 		wasm := generate(seed)

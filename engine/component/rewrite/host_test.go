@@ -5,12 +5,16 @@ package rewrite_test
 import (
 	"context"
 	_ "embed"
+	"os"
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
+
+func TestMain(m *testing.M) { os.Exit(coretest.EveryEngine{M: m}.Run()) }
 
 //go:embed testdata/kernels.wasm
 var kernels []byte

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
 
@@ -115,7 +115,7 @@ func TestRewriteKeepsSemantics(t *testing.T) {
 	}
 	for _, stack := range []uint32{0, 1 << 16} {
 		t.Run(fmt.Sprintf("stack %d", stack), func(t *testing.T) {
-			e := newEngine(t, wazero.Config{})
+			e := coretest.Open(t)
 			m, err := rewrite.Decode(semantics, rewrite.Limits{})
 			if err != nil {
 				t.Fatal(err)
@@ -156,7 +156,7 @@ func named(backtrace []string) []string {
 }
 
 func TestRewriteKeepsKernels(t *testing.T) {
-	e := newEngine(t, wazero.Config{})
+	e := coretest.Open(t)
 	original := instantiate(t, e, kernels, &host{})
 	h := &host{tick: func(int64) int64 { return 1000 }} // ticks everywhere
 	rewritten := instantiate(t, e, instrument(t, kernels), h)

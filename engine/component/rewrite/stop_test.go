@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
@@ -25,7 +26,7 @@ var endlessExports = []string{
 // A guest that never ends can be stopped by tick, and doesn't keep the garbage
 // collector waiting meanwhile.
 func TestEndlessGuestStops(t *testing.T) {
-	e := newEngine(t, wazero.Config{})
+	e := coretest.Open(t)
 	collected := make(chan struct{})
 	h := &host{tick: func(int64) int64 {
 		select {
@@ -84,7 +85,7 @@ func TestBulkStops(t *testing.T) {
 			}
 			return quantum
 		}}
-		i := instantiate(t, newEngine(t, wazero.Config{}), instrument(t, endless), h)
+		i := instantiate(t, coretest.Open(t), instrument(t, endless), h)
 		err := i.Func(test.name).Call(t.Context(), []uint64{test.to, test.from})
 		if !errors.Is(err, errDeadline) {
 			t.Errorf("%s: error is %v, want %v", test.name, err, errDeadline)
@@ -107,7 +108,7 @@ func prefix(m []byte, b byte) int {
 }
 
 func TestRecursionStops(t *testing.T) {
-	e := newEngine(t, wazero.Config{})
+	e := coretest.Open(t)
 	g := compile(t, e, instrument(t, endless), &host{})
 	for _, name := range []string{
 		"recurse", "recurse wide", "recurse with vectors", "recurse in turn", "recurse by table", "recurse by a frame between",
@@ -132,7 +133,7 @@ func TestRecursionStops(t *testing.T) {
 
 // A backtrace of a rewritten module has the functions' own names.
 func TestBacktrace(t *testing.T) {
-	i := instantiate(t, newEngine(t, wazero.Config{}), instrument(t, endless), &host{})
+	i := instantiate(t, coretest.Open(t), instrument(t, endless), &host{})
 	trap := call(t, i.Func("recurse in turn"), make([]uint64, 8))
 	got := named(trap.Backtrace)
 	if len(got) < 6 {
@@ -152,7 +153,7 @@ func TestStackOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(t, wazero.Config{})
+	e := coretest.Open(t)
 	for _, test := range []struct {
 		stack uint32
 		ends  bool
@@ -174,20 +175,21 @@ func TestStackOption(t *testing.T) {
 // Fuel is the same on every run and every engine, and grows with the work.
 func TestFuelIsDeterministic(t *testing.T) {
 	wasm := instrument(t, kernels)
-	used := func(config wazero.Config, name string, n uint64) int64 {
+	used := func(e core.Engine, name string, n uint64) int64 {
 		h := &host{tick: func(int64) int64 { return 100 }}
-		i := instantiate(t, newEngine(t, config), wasm, h)
+		i := instantiate(t, e, wasm, h)
 		if err := i.Func(name).Call(t.Context(), []uint64{n}); err != nil {
 			t.Fatal(err)
 		}
 		return h.used
 	}
+	compiler, interpreter := coretest.Open(t), newEngine(t, wazero.Config{Interpreter: true})
 	for _, name := range []string{"fib", "sha256", "json", "matmul"} {
-		once, again := used(wazero.Config{}, name, 3), used(wazero.Config{Interpreter: true}, name, 3)
+		once, again := used(compiler, name, 3), used(interpreter, name, 3)
 		if once != again {
 			t.Errorf("%s(3) used %d units compiled, %d interpreted", name, once, again)
 		}
-		if more := used(wazero.Config{}, name, 6); more < once*3/2 {
+		if more := used(compiler, name, 6); more < once*3/2 {
 			t.Errorf("%s used %d units for 3 rounds, %d for 6", name, once, more)
 		}
 	}
