@@ -53,14 +53,8 @@ func (l layout) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarget, 
 	if err != nil {
 		return nil, "", err
 	}
-	if r.digest != "" {
-		return store, r.digest.String(), nil
-	}
-	name, ok := pickName(r, names)
-	if !ok {
-		return nil, "", fmt.Errorf("%w: nothing of that name", ErrNotFound)
-	}
-	return store, name, nil
+	name, err := pickName(r, names)
+	return store, name, err
 }
 
 // open reads the layout's index, and returns the names in it.
@@ -72,31 +66,84 @@ func (l layout) open(ctx context.Context) (*oci.ReadOnlyStore, []string, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	var names []string
-	err = store.Tags(ctx, "", func(page []string) error {
-		names = append(names, page...)
-		return nil
-	})
+	names, err := listNames(ctx, store)
 	return store, names, err
 }
 
-// pickName chooses the name in a layout's index that r means.
-func pickName(r reference, names []string) (string, bool) {
+// listNames returns the names in a layout's index, in order.
+func listNames(ctx context.Context, store *oci.ReadOnlyStore) ([]string, error) {
+	var names []string
+	err := store.Tags(ctx, "", func(page []string) error {
+		names = append(names, page...)
+		return nil
+	})
+	return names, err
+}
+
+// pickName chooses the name in a layout's index that r means, or its digest.
+func pickName(r reference, names []string) (string, error) {
+	if r.digest != "" {
+		return r.digest.String(), nil
+	}
 	for _, suffix := range r.suffixes() {
 		want := suffix + ":" + r.tagOrDefault()
 		if slices.Contains(names, want) {
-			return want, true
+			return want, nil
 		}
 		for _, name := range names {
 			if strings.HasSuffix(name, "/"+want) {
-				return name, true
+				return name, nil
 			}
 		}
 	}
 	if len(names) == 1 && names[0] == r.tagOrDefault() {
-		return names[0], true
+		return names[0], nil
 	}
-	return "", false
+	return "", fmt.Errorf("%w: nothing of that name", ErrNotFound)
+}
+
+// tagsAmong returns the tags that a repository has among the names of a layout's
+// index; without a repository, the names.
+func tagsAmong(names []string, repository string) ([]string, error) {
+	if repository == "" {
+		return names, nil
+	}
+	var tags []string
+	for _, name := range names {
+		if tag, ok := strings.CutPrefix(name, repository+":"); ok {
+			tags = append(tags, tag)
+		}
+	}
+	if len(tags) == 0 {
+		return nil, fmt.Errorf("%w: no repository of that name", ErrNotFound)
+	}
+	return tags, nil
+}
+
+func (l layout) tags(ctx context.Context, repository string) ([]string, error) {
+	if dir := filepath.Join(l.dir, filepath.FromSlash(repository)); repository != "" && isLayout(dir) {
+		return layout{dir}.tags(ctx, "")
+	}
+	_, names, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tagsAmong(names, repository)
+}
+
+func (l layout) remove(ctx context.Context, r reference, desc ocispec.Descriptor) error {
+	dir := l.dir
+	for _, suffix := range r.suffixes() {
+		if below := filepath.Join(l.dir, filepath.FromSlash(suffix)); isLayout(below) {
+			dir = below
+			break
+		}
+	}
+	store, err := oci.NewWithContext(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return store.Delete(ctx, desc)
 }
 
 func (l layout) create(ctx context.Context, r reference) (oraslib.Target, string, error) {
@@ -108,13 +155,21 @@ func (l layout) create(ctx context.Context, r reference) (oraslib.Target, string
 }
 
 func (l layout) explain(ctx context.Context, r reference, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrNotArtifact, err)
-	}
+	return explainNames(r, err, func() ([]string, error) {
+		_, names, err := l.open(ctx)
+		return names, err
+	})
+}
+
+// explainNames says what a layout has instead of r; list returns the names in it.
+func explainNames(r reference, err error, list func() ([]string, error)) error {
 	if !errors.Is(err, ErrNotFound) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrNotArtifact, err)
+		}
 		return err
 	}
-	_, names, listErr := l.open(ctx)
+	names, listErr := list()
 	if listErr != nil {
 		return err
 	}

@@ -8,26 +8,33 @@ import (
 	"testing"
 )
 
-// FuzzFirstLayer: whatever a registry calls a manifest gives a layer that can be
-// asked for, or an error.
-func FuzzFirstLayer(f *testing.F) {
+// FuzzManifest: whatever a registry calls a manifest gives layers that can be asked
+// for, or an error.
+func FuzzManifest(f *testing.F) {
 	sum := "sha256:" + strings.Repeat("0", 64)
 	for _, seed := range []string{
 		``, `null`, `[]`, `{}`, `{"layers":null}`, `{"layers":[null]}`, `{"manifests":[{}]}`,
 		`{"layers":[{"digest":"` + sum + `","size":3}]}`,
+		`{"layers":[{"digest":"` + sum + `","size":3},{"digest":"x"}]}`,
 		`{"layers":[],"blobs":[{"digest":"` + sum + `","size":3,"mediaType":"application/wasm"}]}`,
 		`{"layers":[{"digest":"sha256:..","size":-1}]}`,
 		`{"layers":[{"digest":"` + sum + `","size":1e30}]}`,
+		`{"layers":[{"digest":"` + sum + `","annotations":{"org.opencontainers.image.title":"../x"}}],"annotations":{"a":"b"}}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		layer, err := firstLayer(data)
+		m, err := decodeManifest(data)
 		if err != nil {
 			return
 		}
-		if layer.Size < 0 || layer.Digest.Validate() != nil {
-			t.Errorf("firstLayer(%q) = %v", data, layer)
+		if len(m.layers) == 0 || len(m.layers) != len(m.Layers) {
+			t.Fatalf("decodeManifest(%q) has %d and %d layers", data, len(m.layers), len(m.Layers))
+		}
+		for _, l := range m.layers {
+			if l.Size < 0 || l.Digest.Validate() != nil {
+				t.Errorf("decodeManifest(%q) has the layer %v", data, l)
+			}
 		}
 	})
 }

@@ -1,34 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oras finds artifacts: it turns a reference such as
+// Package oras finds and keeps artifacts: it turns a reference such as
 // "azure-samples/explore-iot-operations/temperature:1.0.0" into bytes, from
-// wherever an endpoint says that artifacts are kept. It knows two kinds of
-// artifacts, components and graph definitions, by their media types only; what
-// is in them is none of its business, and it knows nothing of the engine.
+// wherever an endpoint says that artifacts are kept, and brings them there. It
+// knows two kinds of artifacts, components and graph definitions, by their media
+// types only; what is in them is none of its business, and it knows nothing of the
+// engine.
 //
 // An endpoint is one of
 //
 //	file://DIR          a folder of files
 //	oci-layout:DIR      a local OCI image layout
+//	oci-archive:FILE    an OCI image layout in a tar file, to read from
 //	HOST[/PREFIX]       a registry over HTTPS; https:// may stand before it
 //	http://HOST[...]    a registry over plain HTTP
 //
 // A reference is [REPOSITORY/]NAME[:TAG][@DIGEST]. It is appended to the
 // endpoint as it stands, so that the repository may be part of the endpoint or of
-// the reference.
+// the reference. People write both as one word; Locate takes it apart.
+//
+// A Source is what artifacts are fetched from. A Store is a Source of OCI
+// manifests: everything but a folder of files. It can be pushed to as well, and Copy
+// goes from one to another.
 //
 // Everything that is fetched is checked: its digest, where a manifest or the
-// reference states one, and its size against a limit before it is read.
+// reference states one, and its size against a limit before it is read. Nothing is
+// ever unpacked. Transfers that break go on where they were; requests that fail for
+// a reason that may pass are repeated, at the pace that a registry asks for. Errors
+// hold neither credentials nor signed URLs.
 package oras
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Errors that callers may want to tell apart.
@@ -42,6 +54,11 @@ var (
 	// ErrNotArtifact says that the reference names something that isn't an artifact
 	// of ours, such as an index of several platforms.
 	ErrNotArtifact = errors.New("not an artifact")
+	// ErrDenied says that a registry wants credentials, or others.
+	ErrDenied = errors.New("access denied")
+	// ErrUnavailable says that a registry could not be reached, or could not answer.
+	// It may be there later.
+	ErrUnavailable = errors.New("registry unavailable")
 )
 
 // Kind says what an artifact is expected to be. A folder needs it to tell
@@ -64,14 +81,25 @@ const DefaultMaxBytes = 256 << 20
 type Options struct {
 	// PlainHTTP talks HTTP to a registry whose endpoint states no scheme.
 	PlainHTTP bool
-	// Client sends the requests to a registry. Nil means one that retries what is
-	// worth retrying.
+	// TLS says whom to trust. Nil means the system's authorities.
+	TLS *tls.Config
+	// Credentials are shown to a registry that asks for some. Nil means none.
+	Credentials *Credentials
+	// Backoff is the wait before a request is repeated for the first time; it grows
+	// from there. Zero means a quarter of a second.
+	Backoff time.Duration
+	// Stall is how long a transfer may stand still. Zero means a minute.
+	Stall time.Duration
+	// Client sends the requests to a registry, as it likes: TLS and Backoff are its
+	// business then. Nil means one of the store's own.
 	Client *http.Client
 	// BaseDir is what a relative path in an endpoint is relative to. Empty means
 	// the working directory.
 	BaseDir string
 	// MaxBytes bounds an artifact's content. Zero means DefaultMaxBytes.
 	MaxBytes int64
+	// Progress counts what is transferred. Nil means that nobody wants to know.
+	Progress *Progress
 }
 
 // Artifact is an artifact that was fetched. The receiver owns it.
@@ -104,29 +132,27 @@ type Source interface {
 // Open returns the source that an endpoint names. It reads nothing yet: whether
 // the endpoint can be reached is seen by the first Fetch.
 func Open(endpoint string, opts Options) (Source, error) {
-	if opts.MaxBytes == 0 {
-		opts.MaxBytes = DefaultMaxBytes
+	dir, ok := strings.CutPrefix(endpoint, "file:")
+	if !ok {
+		return OpenStore(endpoint, opts)
 	}
 	if opts.MaxBytes < 0 {
 		return nil, fmt.Errorf("oras: open %s: limit of %d bytes is negative", endpoint, opts.MaxBytes)
 	}
-	if dir, ok := strings.CutPrefix(endpoint, "file:"); ok {
-		if dir = localPath(dir, opts.BaseDir); dir == "" {
-			return nil, fmt.Errorf("oras: open %s: no folder named; write file://DIR", endpoint)
+	if dir = localPath(dir, opts.BaseDir); dir == "" {
+		return nil, fmt.Errorf("oras: open %s: no folder named; write file://DIR", endpoint)
+	}
+	return &folder{dir: dir, maxBytes: cmp.Or(opts.MaxBytes, DefaultMaxBytes)}, nil
+}
+
+// IsLocal reports whether an endpoint is on this machine, and not a registry.
+func IsLocal(endpoint string) bool {
+	for _, scheme := range []string{"file:", "oci-layout:", "oci-archive:"} {
+		if strings.HasPrefix(endpoint, scheme) {
+			return true
 		}
-		return &folder{dir: dir, maxBytes: opts.MaxBytes}, nil
 	}
-	if dir, ok := strings.CutPrefix(endpoint, "oci-layout:"); ok {
-		if dir = localPath(dir, opts.BaseDir); dir == "" {
-			return nil, fmt.Errorf("oras: open %s: no folder named; write oci-layout:DIR", endpoint)
-		}
-		return &repositories{place: layout{dir: dir}, maxBytes: opts.MaxBytes}, nil
-	}
-	place, err := newRegistry(endpoint, opts)
-	if err != nil {
-		return nil, fmt.Errorf("oras: open %s: %w", endpoint, err)
-	}
-	return &repositories{place: place, maxBytes: opts.MaxBytes}, nil
+	return false
 }
 
 // localPath returns the path in an endpoint, without the optional "//", made

@@ -5,78 +5,122 @@ package oras
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	oraslib "oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 )
 
-// Push packs data as an artifact of that kind, puts it into the layout or
-// registry that endpoint names, and returns the digest of its manifest. The same
-// data under the same reference has the same digest whenever and wherever it
-// is pushed. A layout is made where there is none; a folder takes plain files and
-// is refused.
-func Push(ctx context.Context, endpoint, ref string, kind Kind, data []byte, opts Options) (digest string, err error) {
-	source, err := Open(endpoint, opts)
-	if err != nil {
-		return "", err
-	}
-	s, ok := source.(*repositories)
-	if !ok {
-		return "", fmt.Errorf("oras: push %s to %s: a folder takes no pushes; copy the file into it", ref, source)
-	}
+// Package is what is pushed as one artifact.
+type Package struct {
+	Kind    Kind
+	Content []byte
+	// FileName is the name that the content gets when it is pulled. Empty means the
+	// reference's, with the kind's extension.
+	FileName string
+	// Annotations of the manifest. There are no others: above all, no time.
+	Annotations map[string]string
+}
+
+// Push packs p as an artifact, puts it into the store under ref, and returns the
+// digest of its manifest. The same package with the same file name has the same
+// digest whenever and wherever it is pushed. A layout is made where there is none.
+func (s *Store) Push(ctx context.Context, ref string, p Package) (digest string, err error) {
+	const verb = "push REF to STORE"
 	r, err := parseReference(ref)
-	if err == nil && r.digest != "" {
-		err = fmt.Errorf("%w: a push names a tag, the digest is its result", ErrInvalidReference)
+	if err == nil {
+		err = forPush(r)
 	}
 	if err != nil {
-		return "", fmt.Errorf("oras: push %s to %s: %w", ref, s, err)
+		return "", s.fail(ctx, verb, ref, reference{}, err)
 	}
-	desc, err := s.push(ctx, r, kind, data)
+	repo, name, err := s.place.create(ctx, r)
 	if err != nil {
-		return "", fmt.Errorf("oras: push %s to %s: %w", ref, s, s.place.explain(ctx, r, err))
+		return "", s.fail(ctx, verb, ref, r, err)
+	}
+	if p.FileName == "" {
+		p.FileName = r.name() + extensions(p.Kind)[0]
+	}
+	var desc ocispec.Descriptor
+	err = s.transfers.again(ctx, func() error {
+		desc, err = s.push(ctx, repo, name, p)
+		return err
+	})
+	if err != nil {
+		return "", s.fail(ctx, verb, ref, r, err)
 	}
 	return desc.Digest.String(), nil
 }
 
-func (s *repositories) push(ctx context.Context, r reference, kind Kind, data []byte) (ocispec.Descriptor, error) {
-	repo, name, err := s.place.create(ctx, r)
+// forPush refuses references that nothing can be pushed to.
+func forPush(r reference) error {
+	if r.digest != "" {
+		return fmt.Errorf("%w: a push names a tag, the digest is its result", ErrInvalidReference)
+	}
+	return nil
+}
+
+func (s *Store) push(ctx context.Context, repo oraslib.Target, name string, p Package) (ocispec.Descriptor, error) {
+	layer, err := s.pushBlob(ctx, repo, layerMediaType(p.Kind), p.Content)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	layer, err := pushBytes(ctx, repo, layerMediaType(kind), data)
+	layer.Annotations = map[string]string{ocispec.AnnotationTitle: p.FileName}
+	m := ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: componentArtifactType,
+		Config:       ocispec.DescriptorEmptyJSON,
+		Layers:       []ocispec.Descriptor{layer},
+		Annotations:  maps.Clone(p.Annotations),
+	}
+	if p.Kind == Graph {
+		m.ArtifactType, m.Config = "", content.NewDescriptorFromBytes(graphConfigMediaType, ocispec.DescriptorEmptyJSON.Data)
+	}
+	if _, err := s.pushBlob(ctx, repo, m.Config.MediaType, ocispec.DescriptorEmptyJSON.Data); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	data, err := json.Marshal(m)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	layer.Annotations = map[string]string{ocispec.AnnotationTitle: r.name() + extensions(kind)[0]}
-	pack := oraslib.PackManifestOptions{
-		Layers: []ocispec.Descriptor{layer},
-		// A fixed time makes the digest a function of what is pushed.
-		ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: "1970-01-01T00:00:00Z"},
-	}
-	artifactType := componentArtifactType
-	if kind == Graph {
-		config, err := pushBytes(ctx, repo, graphConfigMediaType, []byte("{}"))
-		if err != nil {
-			return ocispec.Descriptor{}, err
-		}
-		pack.ConfigDescriptor, artifactType = &config, ""
-	}
-	desc, err := oraslib.PackManifest(ctx, repo, oraslib.PackManifestVersion1_1, artifactType, pack)
-	if err != nil {
+	desc := content.NewDescriptorFromBytes(m.MediaType, data)
+	desc.ArtifactType = m.ArtifactType
+	if err := repo.Push(ctx, desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
 		return ocispec.Descriptor{}, err
 	}
 	return desc, repo.Tag(ctx, desc, name)
 }
 
-// pushBytes pushes a blob that may be there already.
-func pushBytes(ctx context.Context, repo oraslib.Target, mediaType string, data []byte) (ocispec.Descriptor, error) {
+// pushBlob pushes a blob, unless it is there already.
+func (s *Store) pushBlob(ctx context.Context, repo oraslib.Target, mediaType string, data []byte) (ocispec.Descriptor, error) {
 	desc := content.NewDescriptorFromBytes(mediaType, data)
-	if err := repo.Push(ctx, desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
-		return ocispec.Descriptor{}, err
+	if exists, err := repo.Exists(ctx, desc); err != nil || exists {
+		return desc, err
 	}
-	return desc, nil
+	s.transfers.progress.expect(desc.Size)
+	err := repo.Push(ctx, desc, &counted{*bytes.NewReader(data), s.transfers.progress})
+	if errors.Is(err, errdef.ErrAlreadyExists) {
+		err = nil
+	}
+	return desc, err
+}
+
+// counted counts what is read.
+type counted struct {
+	bytes.Reader
+	progress *Progress
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.progress.add(n)
+	return n, err
 }

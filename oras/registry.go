@@ -9,21 +9,22 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	oraslib "oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/errdef"
 	ociregistry "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
-	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/wasm-graph/graphd/internal/nearest"
 )
 
-// registry is a registry that is spoken to anonymously. A registry that hands out
-// tokens to anonymous callers, as most public ones do, is asked for one.
+// registry is a registry. One that hands out tokens to anonymous callers, as most
+// public ones do, is asked for one where there are no credentials.
 type registry struct {
 	base      string // host, and prefix if any
 	plainHTTP bool
@@ -37,26 +38,14 @@ func newRegistry(endpoint string, opts Options) (*registry, error) {
 	} else if rest, ok := strings.CutPrefix(endpoint, "http://"); ok {
 		base, plain = rest, true
 	} else if scheme, _, ok := strings.Cut(endpoint, "://"); ok {
-		return nil, fmt.Errorf("unknown scheme %q; there are https, http, file and oci-layout", scheme)
+		return nil, fmt.Errorf("unknown scheme %q; there are https, http, file, oci-layout and oci-archive", scheme)
 	}
 	base = strings.TrimRight(base, "/")
 	host, _, _ := strings.Cut(base, "/")
 	if err := (ociregistry.Reference{Registry: host}).ValidateRegistry(); err != nil || host == "" {
 		return nil, fmt.Errorf("%q is no host; write HOST[:PORT][/PREFIX], file://DIR or oci-layout:DIR", host)
 	}
-	client := opts.Client
-	if client == nil {
-		client = retry.NewClient()
-	}
-	return &registry{
-		base:      base,
-		plainHTTP: plain,
-		client: &auth.Client{
-			Client: client,
-			Header: http.Header{"User-Agent": {"graphd"}},
-			Cache:  auth.NewCache(),
-		},
-	}, nil
+	return &registry{base: base, plainHTTP: plain, client: newClient(opts)}, nil
 }
 
 func (g *registry) String() string {
@@ -103,13 +92,47 @@ func (g *registry) explain(ctx context.Context, r reference, err error) error {
 		return g.explainNotFound(ctx, r, err)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound),
 		errors.As(err, &response) && (response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden):
-		return fmt.Errorf("the registry lets nobody in without credentials, or hides that there is no such repository: %w", err)
+		return fmt.Errorf(
+			"%w: the registry lets nobody in without credentials, or hides that there is no such repository; log in with \"graphctl login %s\", or give the endpoint a pull secret: %w",
+			ErrDenied, g.host(), err)
+	case errors.As(err, &response) && response.StatusCode == http.StatusMethodNotAllowed:
+		return fmt.Errorf("the registry does not do this; deleting, for one, has to be turned on in its configuration: %w", err)
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("the registry speaks plain HTTP; write http:// before its name: %w", err)
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("the registry's certificate is signed by nobody this machine trusts; add its authority to the system's: %w", err)
+		return fmt.Errorf("the registry's certificate is signed by nobody this machine trusts; name its authority with --ca-file, or add it to the system's: %w", err)
+	case isUnavailable(err):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
+}
+
+func (g *registry) host() string {
+	host, _, _ := strings.Cut(g.base, "/")
+	return host
+}
+
+func (g *registry) tags(ctx context.Context, repository string) ([]string, error) {
+	repo, _, err := g.repository(reference{path: repository})
+	if err != nil {
+		return nil, err
+	}
+	repo.TagListMaxPages = 0
+	tags := []string{}
+	err = repo.Tags(ctx, "", func(page []string) error {
+		tags = append(tags, page...)
+		return nil
+	})
+	slices.Sort(tags)
+	return tags, err
+}
+
+func (g *registry) remove(ctx context.Context, r reference, desc ocispec.Descriptor) error {
+	repo, _, err := g.repository(r)
+	if err != nil {
+		return err
+	}
+	return repo.Delete(ctx, desc)
 }
 
 // explainNotFound says what tags the repository has, or that there is none.

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oras
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+	"oras.land/oras-go/v2/registry/remote/retry"
+)
+
+const (
+	defaultBackoff = 250 * time.Millisecond
+	// longestWait bounds a wait between two tries, and what a registry may ask for
+	// with Retry-After.
+	longestWait = time.Minute
+	// tries of one request.
+	tries = 5
+	// defaultStall is how long a transfer may stand still.
+	defaultStall = time.Minute
+	// headerTimeout is how long a registry may think about a request: that is, also
+	// about a blob of hundreds of megabytes that was uploaded.
+	headerTimeout = 3 * time.Minute
+)
+
+// newClient returns what sends requests to a registry: it has credentials, retries
+// what is worth it, and takes the proxy from the environment.
+func newClient(opts Options) *auth.Client {
+	client := opts.Client
+	if client == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = opts.TLS
+		transport.ResponseHeaderTimeout = headerTimeout
+		// Digests and sizes are those of the bytes on the wire; a registry has no
+		// reason to compress them, and a hostile one every reason.
+		transport.DisableCompression = true
+		policy := patience{first: cmp.Or(opts.Backoff, defaultBackoff)}
+		client = &http.Client{Transport: &retry.Transport{
+			Base:   transport,
+			Policy: func() retry.Policy { return policy },
+		}}
+	}
+	c := &auth.Client{
+		Client: client,
+		Header: http.Header{"User-Agent": {"graphd"}},
+		Cache:  auth.NewCache(),
+	}
+	if opts.Credentials != nil {
+		c.Credential = opts.Credentials.forHost
+	}
+	return c
+}
+
+// patience says whether and when a request is tried again: after what passes by
+// itself, at growing intervals, or when the registry asks for it.
+type patience struct{ first time.Duration }
+
+// Retry implements retry.Policy.
+func (p patience) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
+	if attempt >= tries-1 {
+		return -1, nil
+	}
+	if err != nil {
+		if isBroken(err) {
+			return p.wait(attempt), nil
+		}
+		return -1, nil
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if wait, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now()); ok {
+			return wait, nil
+		}
+	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+	default:
+		return -1, nil
+	}
+	return p.wait(attempt), nil
+}
+
+// wait grows by two with each attempt, and strays by a quarter, so that many nodes
+// don't come back at once.
+func (p patience) wait(attempt int) time.Duration {
+	wait := min(p.first<<attempt, longestWait)
+	return wait - wait/8 + rand.N(wait/4+1)
+}
+
+// retryAfter reads the header of that name: seconds or a date.
+func retryAfter(header string, now time.Time) (time.Duration, bool) {
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, longestWait), true
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), 0), longestWait), true
+	}
+	return 0, false
+}
+
+// isBroken reports whether a connection broke, which may not happen again.
+func isBroken(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, errStalled) ||
+		errors.As(err, &netErr) && netErr.Timeout() && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// isUnavailable reports whether err says nothing about the artifact, but only that
+// its registry could not be asked.
+func isUnavailable(err error) bool {
+	var netErr net.Error
+	var opErr *net.OpError
+	return isServerFault(err) || isBroken(err) || errors.As(err, &opErr) || errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// isServerFault reports whether err is a registry's answer that it can't answer.
+func isServerFault(err error) bool {
+	var response *errcode.ErrorResponse
+	return errors.As(err, &response) && (response.StatusCode >= 500 ||
+		response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusRequestTimeout)
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// secrets are what must not reach a log: the query of a URL, where storage behind
+// registries keeps its signatures, and user information.
+var (
+	urlQuery = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
+	urlUser  = regexp.MustCompile(`(https?://)[^\s"/@]*@`)
+)
+
+// redacted is an error whose text has no secrets.
+type redacted struct{ error }
+
+func (r redacted) Error() string {
+	return urlUser.ReplaceAllString(urlQuery.ReplaceAllString(r.error.Error(), "$1"), "$1")
+}
+
+func (r redacted) Unwrap() error { return r.error }
