@@ -313,11 +313,11 @@ func testContext(f *fixture) {
 	})
 	own := &ownContext{Context: f.ctx}
 	f.ctx = own
-	guest := f.instantiate("1", "start")
+	f.instantiate("1", "start")
 	if own.calls != 1 {
 		f.Errorf("start function's host call got the context %d times, want once", own.calls)
 	}
-	guest = f.instantiate("2", "host")
+	guest := f.instantiate("2", "host")
 	for _, name := range []string{"call", "outer", "host"} {
 		own.calls = 0
 		if _, err := f.try(guest, name, 1); err != nil {
