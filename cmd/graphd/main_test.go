@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +39,7 @@ const patience = 30 * time.Second
 //	expand FILE            replace ${NAME} in a file by what the environment has
 //	edit FILE OLD NEW      replace text that is in a file
 //	subscribe FILTER       collect what is published on topics that match
-//	publish TOPIC PAYLOAD  publish; the payload is text, or @FILE
+//	publish TOPIC PAYLOAD  publish; the payload is text, @FILE, or *N for N bytes
 //	received N [FILE]      wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE
 //	get PATH CODE [TEXT]   GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
 //	                       becomes stdout
@@ -160,6 +161,13 @@ func (s *stage) publish(ts *testscript.TestScript, args []string) error {
 	payload := args[1]
 	if file, ok := strings.CutPrefix(payload, "@"); ok {
 		payload = ts.ReadFile(file)
+	}
+	if count, ok := strings.CutPrefix(payload, "*"); ok {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return err
+		}
+		payload = strings.Repeat("x", n)
 	}
 	return s.broker.Publish(args[0], []byte(payload))
 }
