@@ -62,12 +62,9 @@ func readScript(path string) (*script, error) {
 
 // as reads the constant as a value of type t.
 func (c constant) as(t *types.Type) (value.Value, error) {
-	// Maps and lists of fixed length are written as lists.
-	kind := t.Kind.String()
-	if t.Kind == types.Map || t.Kind == types.FixedList {
-		kind = types.List.String()
-	}
-	if c.Type != kind {
+	// Lists of fixed length are written as lists, maps as maps or as lists of pairs.
+	list := c.Type == types.List.String() && (t.Kind == types.Map || t.Kind == types.FixedList)
+	if c.Type != t.Kind.String() && !list {
 		return value.Value{}, fmt.Errorf("constant of type %s, want %v", c.Type, t.Kind)
 	}
 	switch t.Kind {
@@ -98,8 +95,24 @@ func (c constant) as(t *types.Type) (value.Value, error) {
 		out, err := c.list(t.Elem)
 		return value.List(out), err
 	case types.Map:
-		out, err := c.list(&types.Type{Kind: types.Tuple, Fields: t.Fields})
-		return value.List(out), err
+		pair := &types.Type{Kind: types.Tuple, Fields: t.Fields}
+		if list {
+			out, err := c.list(pair)
+			return value.List(out), err
+		}
+		pairs, err := read[[][]constant](c)
+		if err != nil {
+			return value.Value{}, err
+		}
+		out := make([]value.Value, len(pairs))
+		for i, p := range pairs {
+			elems, err := fields(pair, p)
+			if err != nil {
+				return value.Value{}, err
+			}
+			out[i] = value.Tuple(elems...)
+		}
+		return value.List(out), nil
 	case types.FixedList:
 		out, err := c.list(t.Elem)
 		return value.Tuple(out...), err

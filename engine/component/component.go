@@ -72,6 +72,7 @@ func New(config Config) (*Runtime, error) {
 type Component struct {
 	name    string
 	engine  core.Engine
+	limits  rewrite.Limits
 	plan    *link.Plan
 	modules []core.Module // by position in plan.Steps; nil where a step compiles nothing
 	host    core.Module   // slot 0
@@ -100,7 +101,7 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 		return nil, err
 	}
 	c := &Component{
-		name: name, engine: r.config.Engine, plan: plan,
+		name: name, engine: r.config.Engine, limits: r.config.Limits, plan: plan,
 		modules: make([]core.Module, len(plan.Steps)),
 		exports: make(map[exportKey]int, len(plan.Exports)),
 	}
@@ -117,30 +118,55 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 		if !ok {
 			continue
 		}
-		if c.modules[i], err = r.compileCore(ctx, s); err != nil {
+		if s.From != nil {
+			continue // given with the instance's imports
+		}
+		if c.modules[i], err = c.compileCore(ctx, s, s.Module); err != nil {
 			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
 		}
+		s.Module = nil // the caller's bytes are not needed any more
 	}
+	for _, u := range plan.Unused {
+		if err := c.checkCore(ctx, u.Module); err != nil {
+			return nil, fmt.Errorf("core module at offset %#x: %w", u.Offset, err)
+		}
+	}
+	plan.Unused = nil
 	c.host, err = c.engine.CompileHost(ctx, trampolines(plan))
 	return c, err
 }
 
-// compileCore rewrites the core module of s, its imports named after slots, and
-// compiles it.
-func (r *Runtime) compileCore(ctx context.Context, s *link.Instantiate) (core.Module, error) {
-	wasm, err := s.Module.Rewrite(rewrite.Options{
-		Rename: func(i rewrite.Import) (rewrite.Name, error) {
-			ref, err := s.Resolve(i.Module, i.Name)
-			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
-		},
+// compileCore rewrites a core module that s is to instantiate, its imports named after
+// slots, and compiles it.
+func (c *Component) compileCore(ctx context.Context, s *link.Instantiate, m *rewrite.Module) (core.Module, error) {
+	return c.rewrite(ctx, m, func(i rewrite.Import) (rewrite.Name, error) {
+		ref, err := s.Resolve(i.Module, i.Name)
+		return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
+	})
+}
+
+// checkCore compiles a core module that nothing instantiates, to see whether it is
+// valid.
+func (c *Component) checkCore(ctx context.Context, m *rewrite.Module) error {
+	compiled, err := c.rewrite(ctx, m, func(i rewrite.Import) (rewrite.Name, error) {
+		return rewrite.Name{Module: "unused " + i.Module, Field: i.Name}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return compiled.Close(ctx)
+}
+
+func (c *Component) rewrite(ctx context.Context, m *rewrite.Module, rename func(rewrite.Import) (rewrite.Name, error)) (core.Module, error) {
+	wasm, err := m.Rewrite(rewrite.Options{
+		Rename:   rename,
 		Tick:     rewrite.Name{Module: link.SlotName(0), Field: tickName},
 		Overflow: rewrite.Name{Module: link.SlotName(0), Field: overflowName},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Module = nil // the caller's bytes are not needed any more
-	return r.config.Engine.Compile(ctx, wasm)
+	return c.engine.Compile(ctx, wasm)
 }
 
 // Name returns the name given to Compile.

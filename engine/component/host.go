@@ -23,6 +23,9 @@ type Interface struct {
 	// Drop holds, by resource name, what to do when a guest drops the last own
 	// handle of an object, or its instance is closed. Optional.
 	Drop map[string]func(object any)
+	// Modules holds, by name, core modules that a component may import and
+	// instantiate. They are compiled for each instance. Optional.
+	Modules map[string][]byte
 }
 
 // HostFunc is a host function. args follow the WIT declaration; they, and the

@@ -12,7 +12,9 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/link"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
+	"github.com/wasm-graph/graphd/engine/component/validate"
 )
 
 // InstanceConfig configures one instance. The zero value gives a component no
@@ -69,7 +71,8 @@ type Instance struct {
 	heaps     []abi.Heap
 	resources []*abi.Resource
 	lifts     []lifted
-	imports   []HostFunc // by trampoline; nil where the callee is no import
+	imports   []HostFunc    // by trampoline; nil where the callee is no import
+	given     []core.Module // that the host gave
 	context   callContext
 	meter     meter
 	busy      atomic.Bool
@@ -157,19 +160,48 @@ func (i *Instance) start(ctx context.Context) (err error) {
 	for n, step := range c.plan.Steps {
 		switch s := step.(type) {
 		case *link.Instantiate:
-			i.slots[s.Slot], err = i.store.Instantiate(&i.context, c.modules[n], resolve)
+			m := c.modules[n]
+			if s.From != nil {
+				m, err = i.compileGiven(s)
+			}
+			if err == nil {
+				i.slots[s.Slot], err = i.store.Instantiate(&i.context, m, resolve)
+			}
 		case link.BindHeap:
 			err = i.bindHeap(int(s))
 		case link.BindResource:
 			err = i.bindResource(int(s))
 		case link.BindLift:
 			err = i.bindLift(int(s))
+		case link.Start:
+			err = i.slots[s.Slot].Func(s.Name).Call(&i.context, nil)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// compileGiven compiles a core module that the host gives.
+func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
+	given := find(i.config.Imports, s.From.Interface)
+	if given == nil || given.Modules[s.From.Name] == nil {
+		return nil, fmt.Errorf("import %v: the host gives no such core module", s.From)
+	}
+	decoded, err := rewrite.Decode(given.Modules[s.From.Name], i.component.limits)
+	if err == nil {
+		err = validate.Module(decoded, s.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("import %v: %w", s.From, err)
+	}
+	m, err := i.component.compileCore(i.context.Context, s, decoded)
+	if err != nil {
+		return nil, fmt.Errorf("import %v: %w", s.From, err)
+	}
+	i.given = append(i.given, m)
+	return m, nil
 }
 
 // slotNumber reverses link.SlotName, for names that the rewriter wrote.
@@ -237,15 +269,14 @@ func (i *Instance) bindResource(n int) error {
 // bind finds what the component's imports are given.
 func (i *Instance) bind() error {
 	plan := i.component.plan
-	given := make(map[string]*Interface, len(plan.Type.Imports))
-	for _, x := range plan.Type.Imports {
-		name := x.Name
-		if x.Sort != types.SortInstance {
-			name = ""
+	known := map[string]*Interface{}
+	given := func(iface string) *Interface {
+		g, ok := known[iface]
+		if !ok {
+			g = find(i.config.Imports, iface)
+			known[iface] = g
 		}
-		if g := find(i.config.Imports, name); g != nil {
-			given[name] = g
-		}
+		return g
 	}
 	// Resources first: types are compared with the host's in place of the imports'.
 	same := map[*types.Resource]*types.Resource{}
@@ -256,7 +287,7 @@ func (i *Instance) bind() error {
 		}
 		key := r.Type
 		res := &abi.Resource{Name: r.Import.Name}
-		if g := given[r.Import.Interface]; g != nil {
+		if g := given(r.Import.Interface); g != nil {
 			if x := types.Find(g.Type.Exports, r.Import.Name); x != nil && x.Resource != nil {
 				same[r.Type], key = x.Resource, x.Resource
 				if drop := g.Drop[r.Import.Name]; drop != nil {
@@ -275,7 +306,7 @@ func (i *Instance) bind() error {
 		if t.Callee.Import == nil {
 			continue
 		}
-		fn, err := lookup(given[t.Callee.Import.Interface], t, m)
+		fn, err := lookup(given(t.Callee.Import.Interface), t, m)
 		if err != nil {
 			return err
 		}
@@ -322,7 +353,12 @@ func (i *Instance) close(ctx context.Context) error {
 		i.parts[p] = part{}
 	}
 	clear(i.slots)
-	return errors.Join(append(errs, i.store.Close(ctx))...)
+	errs = append(errs, i.store.Close(ctx))
+	for _, m := range i.given {
+		errs = append(errs, m.Close(ctx))
+	}
+	i.given = nil
+	return errors.Join(errs...)
 }
 
 // refusedMemory reports whether the guest was ever refused memory.

@@ -37,7 +37,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // which alias the bytes that c was decoded from.
 func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	modules := map[*binary.CoreModule]*rewrite.Module{}
-	if err := decodeModules(c, limits, modules); err != nil {
+	defs, err := decodeModules(c, limits, modules)
+	if err != nil {
 		return nil, err
 	}
 	if err := validate.Component(c, modules); err != nil {
@@ -46,6 +47,7 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	l := &linker{
 		plan:      &Plan{Type: &types.Component{}, Slots: 1},
 		modules:   modules,
+		used:      map[*rewrite.Module]bool{},
 		resources: map[*types.Resource]int{},
 	}
 	top := &scope{}
@@ -54,34 +56,42 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.export(exports); err != nil {
-		return nil, err
+	l.export(exports)
+	for _, d := range defs {
+		if m := modules[d]; !l.used[m] {
+			l.plan.Unused = append(l.plan.Unused, Unused{m, d.Offset})
+		}
 	}
 	return l.plan, nil
 }
 
-// decodeModules decodes the core modules of c and of the components in it.
-func decodeModules(c *binary.Component, limits rewrite.Limits, into map[*binary.CoreModule]*rewrite.Module) error {
+// decodeModules decodes the core modules of c and of the components in it, and
+// returns their definitions in the order of the file.
+func decodeModules(c *binary.Component, limits rewrite.Limits, into map[*binary.CoreModule]*rewrite.Module) (defs []*binary.CoreModule, err error) {
 	for _, d := range c.Defs {
 		switch d := d.(type) {
 		case *binary.CoreModule:
 			m, err := rewrite.Decode(d.Bytes, limits)
 			if err != nil {
-				return &Error{d.Offset, fmt.Errorf("core module: %w", err)}
+				return nil, &Error{d.Offset, fmt.Errorf("core module: %w", err)}
 			}
 			into[d] = m
+			defs = append(defs, d)
 		case *binary.Nested:
-			if err := decodeModules(d.Component, limits, into); err != nil {
-				return err
+			inner, err := decodeModules(d.Component, limits, into)
+			if err != nil {
+				return nil, err
 			}
+			defs = append(defs, inner...)
 		}
 	}
-	return nil
+	return defs, nil
 }
 
 type linker struct {
 	plan        *Plan
 	modules     map[*binary.CoreModule]*rewrite.Module
+	used        map[*rewrite.Module]bool // instantiated
 	resources   map[*types.Resource]int
 	definitions int
 }
@@ -107,11 +117,11 @@ func (l *linker) evaluate(s *scope, c *binary.Component, args map[string]entity)
 func (l *linker) definition(s *scope, d binary.Def, args map[string]entity, exports *instance) error {
 	switch d := d.(type) {
 	case *binary.CoreModule:
-		s.coreModules = append(s.coreModules, &module{l.modules[d], d.Offset, len(d.Bytes)})
+		s.coreModules = append(s.coreModules, &module{decoded: l.modules[d], offset: d.Offset, size: len(d.Bytes)})
 	case *binary.CoreInstance:
 		return l.coreInstance(s, d)
 	case *binary.CoreTypeDef:
-		s.coreTypes = append(s.coreTypes, d.Func)
+		s.coreTypes = append(s.coreTypes, d)
 	case *binary.Nested:
 		s.components = append(s.components, &component{d.Component, s})
 	case *binary.Instance:
@@ -131,7 +141,7 @@ func (l *linker) definition(s *scope, d binary.Def, args map[string]entity, expo
 	case *binary.Export:
 		return l.exportDef(s, d, exports)
 	case *binary.Start:
-		return errors.New("component start functions are not supported yet")
+		return l.start(s, d)
 	default:
 		return fmt.Errorf("definition %T is not allowed here", d)
 	}
@@ -162,7 +172,10 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 	if err != nil {
 		return err
 	}
-	step := &Instantiate{Slot: l.plan.Slots, Module: m.decoded, Offset: m.offset, Size: m.size, args: map[string]coreInstance{}}
+	step := &Instantiate{
+		Slot: l.plan.Slots, Module: m.decoded, Offset: m.offset, Size: m.size,
+		From: m.from, Type: m.typ, args: map[string]coreInstance{},
+	}
 	for _, a := range d.Args {
 		inst, err := index(s.coreInstances, a.Instance, "core instance")
 		if err != nil {
@@ -173,6 +186,7 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 		}
 		step.args[a.Name] = inst
 	}
+	l.used[m.decoded] = true
 	if l.plan.Slots++; l.plan.Slots > maxSlots {
 		return fmt.Errorf("the component unfolds to more than %d core instances", maxSlots)
 	}
@@ -304,7 +318,8 @@ func (l *linker) importDef(s *scope, d *binary.Import, args map[string]entity) e
 	if !ok {
 		return fmt.Errorf("import %q: no argument of that name is given", d.Name)
 	}
-	if err := l.conform(s, d.Type, arg); err != nil {
+	arg, err := l.narrow(s, d.Type, arg)
+	if err != nil {
 		return fmt.Errorf("import %q: %w", d.Name, err)
 	}
 	s.define(arg)
@@ -317,16 +332,8 @@ func (l *linker) exportDef(s *scope, d *binary.Export, exports *instance) error 
 		return fmt.Errorf("export %q: %w", d.Name, err)
 	}
 	if d.Type != nil {
-		if err := l.conform(s, *d.Type, ent); err != nil {
+		if ent, err = l.narrow(s, *d.Type, ent); err != nil {
 			return fmt.Errorf("export %q: %w", d.Name, err)
-		}
-		if ent.fn != nil {
-			// Of two equal types, the ascribed one has the names that are exported.
-			ft, err := s.funcTypeAt(d.Type.Index)
-			if err != nil {
-				return fmt.Errorf("export %q: %w", d.Name, err)
-			}
-			ent.fn = &function{ft, ent.fn.callee}
 		}
 	}
 	if ent.typ != nil && ent.typ.resource != nil && ent.typ.resource.Name == "" {
@@ -385,7 +392,7 @@ func (l *linker) canon(s *scope, d *binary.Canon) error {
 		if tr.Signature, err = abi.Compile(f, l.resource); err != nil {
 			return err
 		}
-		if tr.Heap, err = l.heap(s, d.Options, tr.Signature); err != nil {
+		if tr.Heap, err = l.heap(s, d.Options); err != nil {
 			return err
 		}
 		tr.Type = tr.Signature.LowerType()
@@ -394,14 +401,35 @@ func (l *linker) canon(s *scope, d *binary.Canon) error {
 	case binary.ContextSet:
 		tr.Slot, tr.Type.Params = int(d.Index), []core.ValueType{d.Context}
 	}
-	l.trampoline(s, tr)
+	s.coreFuncs = append(s.coreFuncs, l.trampoline(tr))
 	return nil
 }
 
-func (l *linker) trampoline(s *scope, t Trampoline) {
+// trampoline adds a trampoline to the plan.
+func (l *linker) trampoline(t Trampoline) Ref {
 	t.Name = SlotName(len(l.plan.Trampolines))
 	l.plan.Trampolines = append(l.plan.Trampolines, t)
-	s.coreFuncs = append(s.coreFuncs, Ref{0, t.Name})
+	return Ref{0, t.Name}
+}
+
+// start makes the step that calls a start function: through a trampoline, as if a
+// core module without memory called it.
+func (l *linker) start(s *scope, d *binary.Start) error {
+	fn, err := index(s.funcs, d.Func, "function")
+	if err != nil {
+		return err
+	}
+	sig, err := abi.Compile(fn.typ, l.resource)
+	if err != nil {
+		return err
+	}
+	h, err := l.heap(s, binary.CanonOptions{})
+	if err != nil {
+		return err
+	}
+	ref := l.trampoline(Trampoline{Op: binary.Lower, Type: sig.LowerType(), Instance: s.instance, Signature: sig, Heap: h, Callee: fn.callee})
+	l.plan.Steps = append(l.plan.Steps, Start(ref))
+	return nil
 }
 
 func (l *linker) lift(s *scope, d *binary.Canon) error {
@@ -424,7 +452,7 @@ func (l *linker) lift(s *scope, d *binary.Canon) error {
 		Name: fn.Name, Core: fn, Signature: sig, Instance: s.instance,
 		Async: d.Options.Async, Callback: d.Options.HasCallback,
 	}
-	if lift.Heap, err = l.heap(s, d.Options, sig); err != nil {
+	if lift.Heap, err = l.heap(s, d.Options); err != nil {
 		return err
 	}
 	if d.Options.HasPostReturn {
@@ -458,19 +486,19 @@ func (l *linker) lower(s *scope, d *binary.Canon) error {
 	if d.Options.Async {
 		t.Results = []core.ValueType{core.I32}
 	}
-	h, err := l.heap(s, d.Options, sig)
+	h, err := l.heap(s, d.Options)
 	if err != nil {
 		return err
 	}
-	l.trampoline(s, Trampoline{
+	s.coreFuncs = append(s.coreFuncs, l.trampoline(Trampoline{
 		Type: t, Op: binary.Lower, Instance: s.instance,
 		Signature: sig, Heap: h, Callee: fn.callee, Async: d.Options.Async,
-	})
+	}))
 	return nil
 }
 
 // heap returns the number of the heap that options name.
-func (l *linker) heap(s *scope, o binary.CanonOptions, sig *abi.Signature) (int, error) {
+func (l *linker) heap(s *scope, o binary.CanonOptions) (int, error) {
 	h := Heap{Encoding: abi.Encoding(o.Encoding), Instance: s.instance}
 	if o.HasMemory {
 		ref, err := index(s.coreMemories, o.Memory, "core memory")
@@ -507,22 +535,24 @@ func sameRef(a, b *Ref) bool {
 }
 
 // export records the outermost component's exports in the plan.
-func (l *linker) export(exports *instance) error {
+func (l *linker) export(exports *instance) {
 	for _, name := range exports.names {
-		ent := exports.exports[name]
-		l.plan.Type.Exports = append(l.plan.Type.Exports, externOf(name, ent))
-		switch {
+		l.plan.Type.Exports = append(l.plan.Type.Exports, externOf(name, exports.exports[name]))
+	}
+	l.exportFuncs("", exports)
+}
+
+// exportFuncs records the functions that an instance exports, and those of the
+// instances that it exports.
+func (l *linker) exportFuncs(iface string, inst *instance) {
+	for _, name := range inst.names {
+		switch ent := inst.exports[name]; {
 		case ent.fn != nil:
-			l.exportFunc("", name, ent.fn)
+			l.exportFunc(iface, name, ent.fn)
 		case ent.instance != nil:
-			for _, inner := range ent.instance.names {
-				if fn := ent.instance.exports[inner].fn; fn != nil {
-					l.exportFunc(name, inner, fn)
-				}
-			}
+			l.exportFuncs(Import{iface, name}.String(), ent.instance)
 		}
 	}
-	return nil
 }
 
 func (l *linker) exportFunc(iface, name string, fn *function) {

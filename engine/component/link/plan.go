@@ -33,6 +33,7 @@ import (
 type Plan struct {
 	Type        *types.Component // the component's imports and exports
 	Steps       []Step
+	Unused      []Unused // core modules that no step instantiates
 	Slots       int // core instance slots, slot 0 included
 	Instances   int // component instances: each has a handle table of its own
 	Heaps       []Heap
@@ -43,16 +44,26 @@ type Plan struct {
 }
 
 // Step is one step of an instantiation: one of Instantiate, BindHeap,
-// BindResource, BindLift.
+// BindResource, BindLift, Start.
 type Step interface{ step() }
 
-// Instantiate instantiates a core module into a slot.
+// Instantiate instantiates a core module into a slot: Module or, where From is set,
+// one that the host gives and that is of type Type.
 type Instantiate struct {
 	Slot   int
+	From   *Import
+	Type   *binary.CoreModuleType
 	Module *rewrite.Module // aliases the component's bytes
 	Offset int             // of the module in the component
 	Size   int             // of the module, in bytes
 	args   map[string]coreInstance
+}
+
+// Unused is a core module that is never instantiated. The code in it has not been
+// checked.
+type Unused struct {
+	Module *rewrite.Module
+	Offset int
 }
 
 // BindHeap resolves the memory and realloc of a heap: their slots are filled now.
@@ -64,10 +75,14 @@ type BindResource int
 // BindLift resolves the core functions of a lift.
 type BindLift int
 
+// Start calls a component's start function, which has neither parameters nor result.
+type Start Ref
+
 func (*Instantiate) step() {}
 func (BindHeap) step()     {}
 func (BindResource) step() {}
 func (BindLift) step()     {}
+func (Start) step()        {}
 
 // Ref is an export of a core instance slot.
 type Ref struct {
@@ -108,8 +123,9 @@ type Resource struct {
 	Dtor     *Ref // nil where it has none
 }
 
-// Import is a function or resource of the outermost component's imports: of the
-// instance Interface, or imported by itself where Interface is empty.
+// Import is a function, resource or core module of the outermost component's imports:
+// of the instance Interface, or imported by itself where Interface is empty. An
+// instance within another one goes by both names, joined by "#".
 type Import struct {
 	Interface string
 	Name      string
@@ -159,7 +175,8 @@ type Lift struct {
 }
 
 // Export is an exported function of the outermost component: of the instance
-// Interface, or exported by itself where Interface is empty.
+// Interface, or exported by itself where Interface is empty. Interface is as in
+// Import.
 type Export struct {
 	Interface string
 	Name      string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/wasm-graph/graphd/engine/component/binary"
-	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/types"
 )
@@ -22,7 +21,7 @@ type scope struct {
 	coreMemories  []Ref
 	coreGlobals   []Ref
 	coreTags      []Ref
-	coreTypes     []*core.FuncType // nil for module types
+	coreTypes     []*binary.CoreTypeDef
 	coreModules   []*module
 	coreInstances []coreInstance
 	funcs         []*function
@@ -32,11 +31,13 @@ type scope struct {
 	values        int
 }
 
-// module is a core module of the file.
+// module is a core module of the file or, where from is set, one that the host gives.
 type module struct {
 	decoded *rewrite.Module
 	offset  int
 	size    int // in bytes
+	from    *Import
+	typ     *binary.CoreModuleType // of one that the host gives
 }
 
 // coreInstance is an instantiated slot, or a bundle of exports of such.

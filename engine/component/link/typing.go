@@ -123,18 +123,19 @@ func (l *linker) abstract(s *scope, t binary.ExternType, path Import) (entity, e
 		if err != nil {
 			return entity{}, err
 		}
-		if at.instance == nil {
-			return entity{}, fmt.Errorf("type %d is not an instance type", t.Index)
-		}
-		if path.Interface != "" {
-			return entity{}, errors.New("instances that export instances can't be imported by the host")
-		}
+		iface := path.String()
 		inst, err := l.unfold(at.instance, func(inner *scope, e *binary.ExportDecl) (entity, error) {
-			return l.abstract(inner, e.Type, Import{path.Name, e.Name})
+			return l.abstract(inner, e.Type, Import{iface, e.Name})
 		})
 		return entity{instance: inst}, err
+	case binary.CoreModuleSort:
+		t, err := index(s.coreTypes, t.Index, "core type")
+		if err != nil {
+			return entity{}, err
+		}
+		return entity{module: &module{from: &path, typ: t.Module}}, nil
 	}
-	return entity{}, errors.New("components and core modules can't be imported by the outermost component")
+	return entity{}, errors.New("the outermost component can't import components; only nested ones can")
 }
 
 func (s *scope) funcTypeAt(i uint32) (*types.Func, error) {
@@ -177,62 +178,25 @@ func (l *linker) unfold(c *closure, bind func(*scope, *binary.ExportDecl) (entit
 	return inst, nil
 }
 
-// conform checks that ent is of declared type t, written in s.
-func (l *linker) conform(s *scope, t binary.ExternType, ent entity) error {
-	if got, want := ent.sort(), sortName(t.Sort); got != want {
-		return fmt.Errorf("got a %s, want a %s", got, want)
-	}
+// narrow returns ent as it looks through its declared type t, written in s: an
+// instance has the exports that are declared, a function the names. That ent is of
+// that type is known.
+func (l *linker) narrow(s *scope, t binary.ExternType, ent entity) (entity, error) {
 	switch t.Sort {
 	case binary.Func:
-		want, err := s.funcTypeAt(t.Index)
-		if err != nil {
-			return err
-		}
-		return types.SameFunc(ent.fn.typ, want)
-	case binary.Type:
-		if t.SubResource {
-			if ent.typ.resource == nil {
-				return errors.New("got a type that is no resource, want a resource")
-			}
-			return nil
-		}
-		want, err := index(s.types, t.Index, "type")
-		if err != nil {
-			return err
-		}
-		return sameTyp(ent.typ, want)
+		ft, err := s.funcTypeAt(t.Index)
+		return entity{fn: &function{ft, ent.fn.callee}}, err
 	case binary.InstanceSort:
 		at, err := index(s.types, t.Index, "type")
 		if err != nil {
-			return err
+			return entity{}, err
 		}
-		if at.instance == nil {
-			return fmt.Errorf("type %d is not an instance type", t.Index)
-		}
-		_, err = l.unfold(at.instance, func(inner *scope, e *binary.ExportDecl) (entity, error) {
-			actual, ok := ent.instance.exports[e.Name]
-			if !ok {
-				return entity{}, errors.New("missing")
-			}
-			return actual, l.conform(inner, e.Type, actual)
+		inst, err := l.unfold(at.instance, func(inner *scope, e *binary.ExportDecl) (entity, error) {
+			return l.narrow(inner, e.Type, ent.instance.exports[e.Name])
 		})
-		return err
+		return entity{instance: inst}, err
 	}
-	return nil
-}
-
-func sameTyp(got, want *typ) error {
-	switch {
-	case want.value != nil && got.value != nil:
-		return types.Same(got.value, want.value)
-	case want.fn != nil && got.fn != nil:
-		return types.SameFunc(got.fn, want.fn)
-	case want.resource != nil && got.resource == want.resource:
-		return nil
-	case want.instance != nil && got.instance != nil, want.component != nil && got.component != nil:
-		return nil
-	}
-	return errors.New("types differ")
+	return ent, nil
 }
 
 // externOf describes an entity as a type.

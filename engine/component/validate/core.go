@@ -52,20 +52,47 @@ func (v *validator) coreModule(s *scope, d *binary.CoreModule) error {
 	if m == nil {
 		return errors.New("core module has not been decoded")
 	}
+	t, err := typeOfModule(m)
+	if err != nil {
+		return fmt.Errorf("core module: %w", err)
+	}
+	s.coreModules = append(s.coreModules, t)
+	return nil
+}
+
+// Module checks that a decoded core module may be given where one of type want is
+// imported; want is of a component that Component accepts.
+func Module(m *rewrite.Module, want *binary.CoreModuleType) error {
+	v := &validator{}
+	got, err := typeOfModule(m)
+	if err != nil {
+		return fmt.Errorf("validate: core module: %w", err)
+	}
+	wanted, err := v.moduleTypeOf(want)
+	if err == nil {
+		err = v.matchModule(got, wanted)
+	}
+	if err != nil {
+		return fmt.Errorf("validate: core module given: %w", err)
+	}
+	return nil
+}
+
+// typeOfModule returns the type of a decoded core module.
+func typeOfModule(m *rewrite.Module) (*moduleType, error) {
 	t := &moduleType{exports: coreInstance{}, weight: 1}
 	seen := map[[2]string]bool{}
 	for _, i := range m.Imports {
 		if err := t.addImport(binary.CoreModuleImport{Module: i.Module, Name: i.Name, Type: coreExtern(i.Extern)}, seen); err != nil {
-			return fmt.Errorf("core module: %w", err)
+			return nil, err
 		}
 	}
 	for _, e := range m.Exports {
 		if err := t.addExport(e.Name, coreExtern(e.Extern)); err != nil {
-			return fmt.Errorf("core module: %w", err)
+			return nil, err
 		}
 	}
-	s.coreModules = append(s.coreModules, t)
-	return checkWeight(t.weight)
+	return t, extent{t.weight, 1}.check()
 }
 
 // coreExtern is the type of a core import or export, from that of a decoded module.
@@ -118,7 +145,7 @@ func (v *validator) moduleTypeOf(d *binary.CoreModuleType) (*moduleType, error) 
 			return nil, fmt.Errorf("core module type: %w", err)
 		}
 	}
-	return t, checkWeight(t.weight)
+	return t, extent{t.weight, 1}.check()
 }
 
 // checkRange checks the sizes of a memory or table.

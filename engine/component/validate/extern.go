@@ -22,18 +22,18 @@ type entity struct {
 	component *componentType
 }
 
-func (e entity) mass() int {
+func (e entity) measure() extent {
 	switch e.sort {
 	case binary.Func:
-		return e.fn.weight
+		return e.fn.extent
 	case binary.Type:
-		return e.typ.mass()
+		return e.typ.measure()
 	case binary.InstanceSort:
-		return e.instance.mass()
+		return e.instance.measure()
 	case binary.ComponentSort:
-		return e.component.weight
+		return e.component.extent
 	}
-	return e.module.weight
+	return extent{e.module.weight, 1}
 }
 
 func (e entity) described() string {
@@ -45,10 +45,13 @@ func (e entity) described() string {
 
 // externs are imports or exports, in order.
 type externs struct {
-	list   []extern
-	at     map[string]int
-	weight int
+	list  []extern
+	at    map[string]int
+	parts extent // of the list
 }
+
+// measure returns the extent of a type that has these externs.
+func (x *externs) measure() extent { return extent{x.parts.weight + 1, max(x.parts.depth, 1)} }
 
 type extern struct {
 	name string
@@ -64,8 +67,8 @@ func (x *externs) add(name string, e entity) error {
 	}
 	x.at[name] = len(x.list)
 	x.list = append(x.list, extern{name, e})
-	x.weight += e.mass()
-	return checkWeight(x.weight)
+	x.parts = x.parts.with(e.measure())
+	return x.measure().check()
 }
 
 func (x *externs) find(name string) (entity, bool) {
@@ -80,7 +83,7 @@ func (x *externs) find(name string) (entity, bool) {
 func (x *externs) with(list []extern) externs {
 	y := externs{list: list, at: x.at}
 	for _, e := range list {
-		y.weight = min(y.weight+e.mass(), maxWeight)
+		y.parts = y.parts.with(e.measure())
 	}
 	return y
 }
@@ -422,8 +425,9 @@ func (n *named) value(t *valType) bool {
 // close ends a component or component type and returns its type.
 func (v *validator) close(s *scope) (*componentType, error) {
 	t := &componentType{imports: s.imports, exports: s.exports, imported: s.imported}
-	t.weight = t.imports.weight + t.exports.weight + 1
-	if err := checkWeight(t.weight); err != nil {
+	in, out := t.imports.measure(), t.exports.measure()
+	t.extent = extent{in.weight + out.weight, max(in.depth, out.depth)}
+	if err := t.extent.check(); err != nil {
 		return nil, err
 	}
 	own := make(map[resourceID]bool, len(s.defined))

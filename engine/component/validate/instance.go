@@ -65,7 +65,7 @@ func (v *validator) instantiate(s *scope, d *binary.Instance) (*instanceType, er
 		s.define(id)
 	}
 	t := &instanceType{exports: m.externs(&c.exports)}
-	return t, checkWeight(t.mass())
+	return t, t.measure().check()
 }
 
 func (v *validator) alias(s *scope, d *binary.Alias) error {

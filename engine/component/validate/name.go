@@ -99,8 +99,9 @@ func parseName(s string) (n parsedName, err error) {
 
 func notLabel(s string) error { return fmt.Errorf("%q is not in kebab-case", s) }
 
-// parseInterface parses the name of an interface: namespaces and a package in lower
-// case, joined by colons, then the interface and what is in it, after slashes.
+// parseInterface parses the name of an interface: a namespace and a package in lower
+// case, joined by a colon, then the interface after a slash. Nested namespaces and
+// packages, which the specification gates, are refused.
 func parseInterface(s string) (n parsedName, err error) {
 	n.iface = true
 	path, version, _ := strings.Cut(s, "@")
@@ -109,15 +110,16 @@ func parseInterface(s string) (n parsedName, err error) {
 	if !ok {
 		return n, fmt.Errorf("%q names no interface of its package", s)
 	}
+	if strings.Count(pkg, ":") != 1 || strings.Contains(projection, "/") {
+		return n, fmt.Errorf("%q is not of the form namespace:package/interface", s)
+	}
 	for _, label := range strings.Split(pkg, ":") {
 		if !binary.IsLabel(label) || strings.ToLower(label) != label {
 			return n, fmt.Errorf("%q is not in kebab-case of lower case", label)
 		}
 	}
-	for _, label := range strings.Split(projection, "/") {
-		if !binary.IsLabel(label) {
-			return n, notLabel(label)
-		}
+	if !binary.IsLabel(projection) {
+		return n, notLabel(projection)
 	}
 	return n, nil
 }
@@ -164,7 +166,7 @@ func (v *validator) externName(s *scope, dir direction, name binary.ExternName, 
 	if err := names.check(n, e); err != nil {
 		return err
 	}
-	folded := n.fold(name.Name)
+	folded := n.fold(written(name))
 	if other, ok := (*folds)[folded]; ok {
 		return fmt.Errorf("conflicts with %q", other)
 	}
@@ -183,6 +185,15 @@ func (v *validator) externName(s *scope, dir direction, name binary.ExternName, 
 		}
 	}
 	return items.add(name.Name, e)
+}
+
+// written returns a name without the version suffix that was put to it, so that
+// compatible versions of one interface count as one.
+func written(name binary.ExternName) string {
+	if name.Implements != "" {
+		return name.Name
+	}
+	return strings.TrimSuffix(name.Name, name.Suffix)
 }
 
 // property returns the type of what a getter with that result reads.

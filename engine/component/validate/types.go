@@ -17,10 +17,33 @@ import (
 type anyType interface {
 	// described is the type's kind, for messages.
 	described() string
-	// mass is the number of nodes of the type, each counted as often as it occurs.
-	mass() int
+	// measure returns how large the type is.
+	measure() extent
 	// renamed returns a copy: the same type under another name.
 	renamed() anyType
+}
+
+// extent is how large a type is: its number of parts, each counted as often as it
+// occurs, and how deep they are nested. Both are kept within the limits.
+type extent struct{ weight, depth int }
+
+// node is the extent of a type without parts.
+var node = extent{1, 1}
+
+// with returns the extent of a type with one more part.
+func (e extent) with(part extent) extent {
+	return extent{min(e.weight+part.weight, maxWeight), min(max(e.depth, part.depth+1), maxDepth+1)}
+}
+
+// check checks that the limits were kept.
+func (e extent) check() error {
+	switch {
+	case e.weight >= maxWeight:
+		return fmt.Errorf("type of more than %d parts: %w", maxWeight-1, ErrLimit)
+	case e.depth > maxDepth:
+		return fmt.Errorf("types nested more than %d deep: %w", maxDepth, ErrLimit)
+	}
+	return nil
 }
 
 // resourceID is a resource type.
@@ -38,7 +61,7 @@ type valType struct {
 	resource  *resource
 	length    uint32
 
-	weight      int
+	extent      extent
 	size, align uint64 // in a linear memory, pointers taken to be of 64 bits
 	borrow      bool   // mentions a borrow
 	handle      bool   // mentions an own or a borrow
@@ -55,7 +78,7 @@ type funcType struct {
 	params []field
 	result *valType
 	async  bool
-	weight int
+	extent extent
 }
 
 // instanceType is the type of an instance. defined are the resources that every
@@ -70,7 +93,7 @@ type instanceType struct {
 type componentType struct {
 	imports, exports  externs
 	imported, defined []resourcePath
-	weight            int
+	extent            extent
 }
 
 // resourcePath says where among imports or exports a resource type comes from: the
@@ -86,11 +109,11 @@ func (t *resource) described() string      { return "resource" }
 func (t *instanceType) described() string  { return "instance type" }
 func (t *componentType) described() string { return "component type" }
 
-func (t *valType) mass() int       { return t.weight }
-func (t *funcType) mass() int      { return t.weight }
-func (t *resource) mass() int      { return 1 }
-func (t *instanceType) mass() int  { return t.exports.weight + 1 }
-func (t *componentType) mass() int { return t.weight }
+func (t *valType) measure() extent       { return t.extent }
+func (t *funcType) measure() extent      { return t.extent }
+func (t *resource) measure() extent      { return node }
+func (t *instanceType) measure() extent  { return t.exports.measure() }
+func (t *componentType) measure() extent { return t.extent }
 
 func (t *valType) renamed() anyType       { c := *t; return &c }
 func (t *funcType) renamed() anyType      { c := *t; return &c }
@@ -149,7 +172,7 @@ func (v *validator) resourceType(s *scope, d *binary.ResourceType) (anyType, err
 func (s *scope) define(id resourceID) { s.defined = append(s.defined, id) }
 
 func (v *validator) funcType(s *scope, d *binary.FuncType) (anyType, error) {
-	f := &funcType{async: d.Async, weight: 1}
+	f := &funcType{async: d.Async, extent: node}
 	var err error
 	if f.params, err = s.fields(d.Params); err != nil {
 		return nil, fmt.Errorf("function type: %w", err)
@@ -161,19 +184,12 @@ func (v *validator) funcType(s *scope, d *binary.FuncType) (anyType, error) {
 		if f.result.borrow {
 			return nil, errors.New("function type: result contains a borrow")
 		}
-		f.weight += f.result.weight
+		f.extent = f.extent.with(f.result.extent)
 	}
 	for _, p := range f.params {
-		f.weight += p.typ.weight
+		f.extent = f.extent.with(p.typ.extent)
 	}
-	return f, checkWeight(f.weight)
-}
-
-func checkWeight(n int) error {
-	if n >= maxWeight {
-		return fmt.Errorf("type of more than %d parts: %w", maxWeight, ErrLimit)
-	}
-	return nil
+	return f, f.extent.check()
 }
 
 // valType returns the type that a type use means, nil for nil.
@@ -207,7 +223,7 @@ func (s *scope) fields(in []binary.NamedVal) ([]field, error) {
 }
 
 func primitive(k types.Kind) *valType {
-	t := &valType{kind: k, weight: 1}
+	t := &valType{kind: k, extent: node}
 	t.pointer = k == types.String
 	switch k {
 	case types.Bool, types.S8, types.U8:
@@ -239,7 +255,7 @@ func (v *validator) makeValueType(s *scope, d *binary.ValueType) (t *valType, er
 	if d.Kind.Primitive() {
 		return primitive(d.Kind), nil
 	}
-	t = &valType{kind: d.Kind, length: d.Len, weight: 1}
+	t = &valType{kind: d.Kind, length: d.Len, extent: node}
 	if t.fields, err = s.fields(d.Fields); err != nil {
 		return nil, err
 	}
@@ -280,7 +296,7 @@ func (v *validator) makeValueType(s *scope, d *binary.ValueType) (t *valType, er
 	if t.size >= maxBytes {
 		return nil, fmt.Errorf("values of up to %d bytes, the most is %d: %w", t.size, maxBytes-1, ErrLimit)
 	}
-	return t, checkWeight(t.weight)
+	return t, t.extent.check()
 }
 
 // layOut computes what is derived from the parts of a type.
@@ -341,7 +357,7 @@ func (t *valType) add(part *valType) bool {
 	if part == nil {
 		return false
 	}
-	t.weight = min(t.weight+part.weight, maxWeight)
+	t.extent = t.extent.with(part.extent)
 	t.align = max(t.align, part.align)
 	t.borrow = t.borrow || part.borrow
 	t.handle = t.handle || part.handle

@@ -48,9 +48,11 @@ func (e *Error) Unwrap() error { return e.Err }
 var ErrLimit = errors.New("limit exceeded")
 
 // The limits. Types grow exponentially with their text where one is used twice in
-// the next; maxWeight bounds one type, and maxWork all that is done with them.
+// the next: maxWeight and maxDepth bound one type, and maxWork all that is done with
+// them.
 const (
 	maxWeight = 1_000_000
+	maxDepth  = 100
 	maxWork   = 50_000_000
 	maxBytes  = 1 << 28 // of one value in linear memory, but for what it points to
 )
@@ -112,7 +114,6 @@ type scope struct {
 
 	context core.ValueType // of context.get and set, once used
 	started bool
-	outer   int // weight of the types aliased from around the component
 }
 
 // scopeKind says what a scope is of.
