@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -25,7 +25,7 @@ import (
 	processor "github.com/wasm-graph/graphd/wit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(coretest.EveryEngine{M: m}) }
 
 const (
 	mapInterface    = "wasm-graph:processor/map@1.1.0"
@@ -60,16 +60,7 @@ func componentOf(t testing.TB, module []byte) []byte {
 // compile compiles a component for the time of the test.
 func compile(t testing.TB, data []byte) *component.Component {
 	t.Helper()
-	engine, err := wazero.New(t.Context(), wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := engine.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	rt, err := component.New(component.Config{Engine: engine})
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,16 +4,16 @@ package processor_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wasm-graph/graphd/conformance/guests"
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	witparser "github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -22,14 +22,11 @@ import (
 	"github.com/wasm-graph/graphd/wit"
 )
 
+func TestMain(m *testing.M) { os.Exit(coretest.EveryEngine{M: m}.Run()) }
+
 func newRuntime(t testing.TB) *component.Runtime {
 	t.Helper()
-	engine, err := wazero.New(t.Context(), wazero.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { engine.Close(context.Background()) })
-	rt, err := component.New(component.Config{Engine: engine})
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
