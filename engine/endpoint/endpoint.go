@@ -29,6 +29,21 @@ type Delivery struct {
 	// not block. Nil where the protocol knows no acknowledgement (QoS 0). The
 	// source keeps its protocol's order of acknowledgements by itself.
 	Settle func()
+	// Position names the message for as long as the source may deliver it again. Its
+	// zero value says that the source can't, or can't name it.
+	Position Position
+	// Redelivered says that the source has, or may have, delivered the message before,
+	// in this run or in one of an earlier process, by the same Position.
+	Redelivered bool
+}
+
+// Position is a message's place at its source, by which a redelivery is recognised
+// after a restart. A source has finitely many slots; it gives a slot to another
+// message only once the one before is acknowledged and will never be delivered
+// again, so that one position for each slot is all that there is to remember.
+type Position struct {
+	Slot   uint64 // from 1
+	Digest uint64 // tells the messages apart that have the slot one after another
 }
 
 // Source is where messages come from.

@@ -227,6 +227,18 @@ func testRedelivery(t *testing.T, rig *SourceRig) {
 	sent := Messages(6)
 	rig.Publish(sent...)
 	got := r.deliveries(len(sent))
+	positions := map[string]endpoint.Position{} // by payload
+	slots := map[uint64]bool{}
+	for _, d := range got {
+		if d.Redelivered {
+			t.Errorf("%s is called a redelivery at first", d.Message.Payload)
+		}
+		positions[string(d.Message.Payload)] = d.Position
+		slots[d.Position.Slot] = true
+	}
+	if !slots[0] && len(slots) != len(sent) {
+		t.Errorf("%d unacknowledged messages share %d slots: %v", len(sent), len(slots), positions)
+	}
 	got[0].Settle()
 	got[1].Settle()
 	got[4].Settle() // not its turn: an acknowledgement by prefix may hold it back
@@ -242,6 +254,11 @@ func testRedelivery(t *testing.T, rig *SourceRig) {
 		return rig.Unsettled() == 0
 	})
 	r.end()
+	for _, d := range again {
+		if want := positions[string(d.Message.Payload)]; !d.Redelivered || d.Position != want {
+			t.Errorf("%s came again with redelivered %v at %v, want true at %v", d.Message.Payload, d.Redelivered, d.Position, want)
+		}
+	}
 	var payloads [][]byte
 	for _, m := range messagesOf(again) {
 		if !slices.ContainsFunc(payloads, func(p []byte) bool { return string(p) == string(m.Payload) }) {

@@ -36,6 +36,7 @@ type Source struct {
 
 	mu      sync.Mutex
 	items   []*item       // published and not acknowledged, oldest first
+	count   uint64        // published since the beginning
 	next    int           // index in items of the first that this run has not delivered
 	closed  bool          // no more will be published
 	running bool          // a Run is receiving
@@ -43,8 +44,10 @@ type Source struct {
 }
 
 type item struct {
-	message *message.Message
-	settled bool
+	message   *message.Message
+	sequence  uint64 // from 0, in the order of publishing
+	delivered bool   // at least once
+	settled   bool
 }
 
 // NewSource returns a Source with the given window, or DefaultWindow if that is 0.
@@ -65,7 +68,8 @@ func (s *Source) Publish(messages ...*message.Message) error {
 		return ErrClosed
 	}
 	for _, m := range messages {
-		s.items = append(s.items, &item{message: m.Clone()})
+		s.items = append(s.items, &item{message: m.Clone(), sequence: s.count})
+		s.count++
 	}
 	s.signal()
 	return nil
@@ -115,12 +119,16 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 		s.mu.Unlock()
 	}()
 	for ctx.Err() == nil {
-		it, changed, end := s.take()
+		it, again, changed, end := s.take()
 		switch {
 		case it != nil:
 			m := it.message.Clone() // the receiver owns what it gets, and a redelivery needs it once more
 			m.Properties = append([]message.Property(nil), m.Properties...)
-			emit(endpoint.Delivery{Message: m, Settle: func() { s.settle(it) }})
+			emit(endpoint.Delivery{
+				Message: m, Settle: func() { s.settle(it) }, Redelivered: again,
+				// Never are more than a window of messages out, so they have different slots.
+				Position: endpoint.Position{Slot: it.sequence%uint64(s.window) + 1, Digest: it.sequence},
+			})
 			continue
 		case end:
 			return nil
@@ -134,16 +142,18 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	return nil
 }
 
-// take returns the next item to deliver; or nil and a channel that is closed when
-// there may be one, or that there will be none.
-func (s *Source) take() (it *item, changed <-chan struct{}, end bool) {
+// take returns the next item to deliver, and whether it was delivered before; or nil
+// and a channel that is closed when there may be one, or that there will be none.
+func (s *Source) take() (it *item, again bool, changed <-chan struct{}, end bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next < len(s.items) && s.next < s.window {
+		it = s.items[s.next]
 		s.next++
-		return s.items[s.next-1], nil, false
+		again, it.delivered = it.delivered, true
+		return it, again, nil, false
 	}
-	return nil, s.changed, s.closed && s.next == len(s.items)
+	return nil, false, s.changed, s.closed && s.next == len(s.items)
 }
 
 func (s *Source) settle(it *item) {

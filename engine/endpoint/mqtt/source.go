@@ -4,8 +4,10 @@ package mqtt
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -348,8 +350,37 @@ func (r *receiver) received(p *paho.Publish) {
 		r.mu.Unlock()
 		a.from = r
 		a.Settle = func() { r.settle(number) }
+		a.Position = position(p)
+		a.Redelivered = r.resumed && p.Duplicate() // no other session knows our packet identifiers
 	}
 	s.push(a)
+}
+
+// position names a QoS 1 PUBLISH: the broker gives its packet identifier to no other
+// message of the session before it has our acknowledgement. The digest is that of
+// the content, since an identifier comes round again.
+func position(p *paho.Publish) endpoint.Position {
+	// Two sums that the processor has instructions for; together 64 bits.
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	var high, low uint32
+	add := func(part []byte) {
+		high = crc32.Update(high, castagnoli, part)
+		low = crc32.Update(low, crc32.IEEETable, part)
+	}
+	field := func(text []byte) {
+		var length [4]byte
+		binary.LittleEndian.PutUint32(length[:], uint32(len(text)))
+		add(length[:])
+		add(text)
+	}
+	field([]byte(p.Topic))
+	field(p.Payload)
+	field([]byte(p.Properties.ContentType))
+	for _, u := range p.Properties.User {
+		field([]byte(u.Key))
+		field([]byte(u.Value))
+	}
+	return endpoint.Position{Slot: uint64(p.PacketID), Digest: uint64(high)<<32 | uint64(low)}
 }
 
 // settle marks an arrival as safe and acknowledges as many as are so from the
