@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/wasm-graph/graphd/engine/component"
-	"github.com/wasm-graph/graphd/engine/component/core/wazero"
+	"github.com/wasm-graph/graphd/engine/component/core/engines"
 	"github.com/wasm-graph/graphd/engine/component/encode"
 	witparser "github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/processor"
@@ -30,10 +30,10 @@ func Component(core []byte) ([]byte, error) {
 	return encode.Component(core, world, encode.Options{})
 }
 
-// Load compiles a component as graphd does: on the default engine, instrumented.
-// What it takes lives as long as the process.
-func Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error) {
-	engine, err := wazero.New(ctx, wazero.Config{})
+// Load compiles a component as graphd does, instrumented, on a core engine ("" is
+// the default one). What it takes lives as long as the process.
+func Load(ctx context.Context, engineName, name string, wasm []byte) (*processor.Module, error) {
+	engine, err := engines.Open(ctx, engineName)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@
 // machine whose speed drifts does not decide.
 //
 //	go run ./conformance/bench/call [-core map.core.wasm] [-rounds 7] [-o json]
+//	go run -tags wasmtime ./conformance/bench/call -engine wazero,wasmtime
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -22,6 +24,7 @@ import (
 	"github.com/wasm-graph/graphd/conformance/bench"
 	"github.com/wasm-graph/graphd/conformance/guests"
 	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/core/engines"
 	"github.com/wasm-graph/graphd/engine/component/value"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -57,6 +60,7 @@ type route struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
 	core := flags.String("core", "", "core module of a map operator that imports nothing but the processor world (default: the C guest of the conformance suite)")
+	engineNames := flags.String("engine", "wazero", fmt.Sprintf("core engines to measure, comma-separated, of %q", engines.Names()))
 	rounds := flags.Int("rounds", 7, "interleaved rounds")
 	each := flags.Duration("each", 200*time.Millisecond, "time of one measurement")
 	format := flags.String("o", "text", "output: text or json")
@@ -70,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
-	routes, err := open(ctx, wasm)
+	routes, err := open(ctx, strings.Split(*engineNames, ","), wasm)
 	if err != nil {
 		return err
 	}
@@ -87,7 +91,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // open prepares every route over the same guest; the floor comes first.
-func open(ctx context.Context, core []byte) ([]route, error) {
+func open(ctx context.Context, engineNames []string, core []byte) ([]route, error) {
 	f, err := newFloor(ctx, core)
 	if err != nil {
 		return nil, fmt.Errorf("floor: %w", err)
@@ -96,7 +100,23 @@ func open(ctx context.Context, core []byte) ([]route, error) {
 	if err != nil {
 		return nil, err
 	}
-	module, err := bench.Load(ctx, "map", wasm)
+	routes := []route{
+		{"floor", func(ctx context.Context, m *message.Message) error { _, err := f.call(ctx, m); return err }},
+		{"empty core call", func(ctx context.Context, _ *message.Message) error { return f.callEmpty(ctx) }},
+	}
+	for _, name := range engineNames {
+		more, err := openOn(ctx, name, wasm)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, more...)
+	}
+	return routes, nil
+}
+
+// openOn prepares the routes through a component on a core engine.
+func openOn(ctx context.Context, engineName string, wasm []byte) ([]route, error) {
+	module, err := bench.Load(ctx, engineName, "map", wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +131,11 @@ func open(ctx context.Context, core []byte) ([]route, error) {
 	}
 	process := instance.Func("wasm-graph:processor/map@1.1.0", "process")
 	return []route{
-		{"floor", func(ctx context.Context, m *message.Message) error { _, err := f.call(ctx, m); return err }},
-		{"typed", func(ctx context.Context, m *message.Message) error { _, err := typed.Map(ctx, m); return err }},
-		{"generic", func(ctx context.Context, m *message.Message) error {
+		{"typed, " + engineName, func(ctx context.Context, m *message.Message) error { _, err := typed.Map(ctx, m); return err }},
+		{"generic, " + engineName, func(ctx context.Context, m *message.Message) error {
 			_, err := process.Call(ctx, dynamic(m))
 			return err
 		}},
-		{"empty core call", func(ctx context.Context, _ *message.Message) error { return f.callEmpty(ctx) }},
 	}, nil
 }
 

@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // measure runs rounds of bare calls and of the graph in turn.
 func measure(ctx context.Context, name string, wasm []byte, rounds, n int) (result, error) {
-	m, err := bench.Load(ctx, name, wasm)
+	m, err := bench.Load(ctx, "", name, wasm)
 	if err != nil {
 		return result{}, err
 	}
