@@ -144,7 +144,7 @@ type Func interface {
 
 // Memory is an exported linear memory.
 type Memory interface {
-	// Bytes returns the whole memory as a view. The view is stale after any call
+	// Bytes returns the whole memory, less than 4 GiB, as a view. It is stale after any call
 	// into the guest, which may have grown the memory; take it anew.
 	Bytes() []byte
 	// Refused reports whether the guest was ever refused memory beyond its limit.

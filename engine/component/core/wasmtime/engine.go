@@ -41,8 +41,12 @@ type Engine struct {
 
 var _ core.Engine = (*Engine)(nil)
 
-// New returns an engine. Its Close must be called.
+// New returns an engine. Its Close must be called. It fails where threads have too
+// little stack for a guest to reach its limit before the end.
 func New() (*Engine, error) {
+	if size := C.graphd_thread_stack(); size != 0 && size < 2*stackSize {
+		return nil, fmt.Errorf("wasmtime: new engine: threads have %d KiB of stack, want %d at least: raise it with ulimit -s", size>>10, 2*stackSize>>10)
+	}
 	c := C.graphd_engine_new(stackSize)
 	if c == nil {
 		return nil, errors.New("wasmtime: new engine: the library refuses the configuration")

@@ -5,6 +5,7 @@
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -103,6 +104,18 @@ graphd_memory *graphd_memory_find(graphd_store *s, const wasmtime_memory_t *memo
 }
 
 // Engines and stores.
+
+size_t graphd_thread_stack(void) {
+  size_t size = 0;
+#ifdef __linux__
+  pthread_attr_t attr;
+  if (pthread_attr_init(&attr) == 0) {
+    pthread_attr_getstacksize(&attr, &size);
+    pthread_attr_destroy(&attr);
+  }
+#endif
+  return size;
+}
 
 wasm_engine_t *graphd_engine_new(size_t stack) {
   wasm_config_t *c = must(wasm_config_new());

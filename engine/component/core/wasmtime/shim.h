@@ -221,6 +221,10 @@ typedef struct graphd_outcome {
   wasmtime_error_t *error;
 } graphd_outcome;
 
+// graphd_thread_stack returns how much stack new threads have, in bytes; 0 where Go
+// asks for another size than the system's.
+size_t graphd_thread_stack(void);
+
 wasm_engine_t *graphd_engine_new(size_t stack);
 graphd_store *graphd_store_new(wasm_engine_t *, uintptr_t handle, size_t limit);
 void graphd_store_delete(graphd_store *);

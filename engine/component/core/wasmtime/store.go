@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime/cgo"
 	"unsafe"
 
@@ -22,6 +21,10 @@ var (
 	errClosed = errors.New("the store is closed")
 	errBusy   = errors.New("the store is in a call")
 )
+
+// maxMemory is one page less than WebAssembly allows, so that the size of a memory
+// fits into 32 bits.
+const maxMemory = 65535 << 16
 
 // store is a core.Store.
 type store struct {
@@ -47,9 +50,9 @@ func (e *Engine) NewStore(limits core.Limits) core.Store {
 	if e.c == nil {
 		return s
 	}
-	limit := C.size_t(math.MaxUint)
+	limit := C.size_t(maxMemory)
 	if limits.MemoryBytes != 0 {
-		limit = C.size_t(limits.MemoryBytes)
+		limit = C.size_t(min(limits.MemoryBytes, maxMemory))
 	}
 	s.handle = cgo.NewHandle(s)
 	s.c = C.graphd_store_new(e.c, C.uintptr_t(s.handle), limit)

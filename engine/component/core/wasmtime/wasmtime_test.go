@@ -9,6 +9,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -125,6 +127,36 @@ func TestReentrantRecursion(t *testing.T) {
 	err := guest.Func("call").Call(t.Context(), []uint64{1})
 	if !errors.Is(err, core.ErrExhausted) || depth < 100 {
 		t.Errorf("at depth %d: error is %v, want %v", depth, err, core.ErrExhausted)
+	}
+}
+
+// A process that can't go on says why.
+func TestFatal(t *testing.T) {
+	const variable = "WASMTIME_TEST_FATAL"
+	switch os.Getenv(variable) {
+	case "goexit":
+		guest := newGuest(t, func(context.Context, uint32) uint32 { runtime.Goexit(); return 0 })
+		guest.Func("call").Call(t.Context(), []uint64{1})
+		return
+	case "stack":
+		if _, err := wasmtime.New(); err == nil || !strings.Contains(err.Error(), "ulimit -s") {
+			t.Errorf("new engine: error is %v, want a hint at ulimit", err)
+		}
+		return
+	}
+	run := func(scenario, shell string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", shell+` exec "$0" -test.run '^TestFatal$'`, os.Args[0])
+		cmd.Env = append(cmd.Environ(), variable+"="+scenario)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run("goexit", ""); err == nil || !strings.Contains(out, `host function "call" ends its goroutine`) {
+		t.Errorf("goexit: %v, output:\n%s", err, out)
+	}
+	if runtime.GOOS == "linux" { // elsewhere, Go chooses the size
+		if out, err := run("stack", "ulimit -s 1024;"); err != nil {
+			t.Errorf("stack: %v, output:\n%s", err, out)
+		}
 	}
 }
 
