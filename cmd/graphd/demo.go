@@ -121,7 +121,8 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
 
-	running, stop := context.WithCancel(ctx)
+	// The graph is stopped once everything has come out, not when ctx ends.
+	running, stop := context.WithCancel(whole)
 	var deployment sync.WaitGroup
 	wanted := make(chan *resource.Set, 1)
 	wanted <- set

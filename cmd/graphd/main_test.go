@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -45,14 +46,7 @@ const patience = 30 * time.Second
 //	                       becomes stdout
 //	signal NAME            send HUP or TERM to the program in the background
 func TestScripts(t *testing.T) {
-	modules := t.TempDir()
-	component, err := build.Operator(t.Context(), filepath.Join("..", "..", "operators", "temperature"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(modules, "temperature.wasm"), component.Bytes, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	modules := modules(t)
 	graphs, err := filepath.Abs(filepath.Join("..", "..", "graphs"))
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +89,47 @@ func TestScripts(t *testing.T) {
 			"get":       command((*stage).get),
 		},
 	})
+}
+
+// modules returns a folder with temperature.wasm.
+func modules(t *testing.T) string {
+	t.Helper()
+	component, err := build.Operator(t.Context(), filepath.Join("..", "..", "operators", "temperature"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "temperature.wasm"), component.Bytes, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestDemoInterrupted: what is under way when the demonstration is interrupted
+// still comes out.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	read, write := io.Pipe()
+	ended, dir := make(chan int, 1), modules(t)
+	var stderr strings.Builder
+	go func() {
+		ended <- run(ctx, []string{"demo", "--rate", "200", "--modules", dir}, write, &stderr)
+		write.Close()
+	}()
+	last := ""
+	for lines := bufio.NewScanner(read); lines.Scan(); {
+		if last = lines.Text(); strings.HasPrefix(last, processedTopic) {
+			cancel()
+		}
+	}
+	if code := <-ended; code != 0 || stderr.Len() > 0 {
+		t.Errorf("exit code %d, and\n%s", code, stderr.String())
+	}
+	if !strings.Contains(last, " readings in, ") {
+		t.Errorf("the last line is %q, want a summary", last)
+	}
 }
 
 // freeAddress returns a loopback address that nobody listens on.
