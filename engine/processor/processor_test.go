@@ -181,7 +181,10 @@ func TestLogFlood(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	rt := newRuntime(t)
-	old := bytes.ReplaceAll(makeComponent(t, guests.Map()), []byte("wasm-graph:processor/map@1.1.0"), []byte("tinykube-graph:processor/map@1"))
+	old, err := os.ReadFile("testdata/old-world.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
 	newer := bytes.ReplaceAll(makeComponent(t, guests.Map()), []byte("processor/map@1.1.0"), []byte("processor/map@7.1.0"))
 	for _, tt := range []struct {
 		name string
