@@ -150,6 +150,9 @@ func TestDecodeLimits(t *testing.T) {
 		{"function size", function(0, 1, 1, 1, 0x0b), rewrite.Limits{FunctionSize: 4}, "has 5 bytes, the limit is 4"},
 		{"locals", function(1, 3, 0x7f, 0x0b), rewrite.Limits{Locals: 2}, "more than 2 locals"},
 		{"nesting", blocks, rewrite.Limits{Nesting: 1}, "nested deeper than 1"},
+		{"blocks", blocks, rewrite.Limits{Blocks: 1}, "more than 1 blocks"},
+		{"blocks of loops", loops, rewrite.Limits{Blocks: 7}, "more than 7 blocks"},
+		{"loop values", function(1, 1, 0x7f, 0x03, 0x40, 0x41, 0, 0x21, 0, 0x41, 0, 0x21, 0, 0x0b, 0x0b), rewrite.Limits{LoopValues: 1}, "more than 1 assignments"},
 		{"loops", loops, rewrite.Limits{Loops: 1}, "more than 1 loops"},
 		{"tables", module(two(4, 0x70, 0, 1)), rewrite.Limits{Tables: 1}, "2 tables, the limit is 1"},
 		{"table elements", module(section(4, 1, 0x70, 0, 9)), rewrite.Limits{TableElements: 8}, "starts with 9 elements, the limit is 8"},
@@ -317,7 +320,7 @@ func TestRewriteRefusesBlowUp(t *testing.T) {
 	for range 1_000_000 {
 		code = append(code, 0x03, 0x40, 0x0b) // loop, end
 	}
-	m, err := rewrite.Decode(function(append(code, 0x0b)...), rewrite.Limits{})
+	m, err := rewrite.Decode(function(append(code, 0x0b)...), rewrite.Limits{Blocks: 4_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}

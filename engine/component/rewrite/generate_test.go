@@ -356,7 +356,7 @@ func (g *generator) leaf(t core.ValueType) {
 // Random modules do the same before and after they are rewritten, however often
 // they tick.
 func TestRewriteKeepsGenerated(t *testing.T) {
-	modules := uint64(400)
+	modules := uint64(200)
 	if testing.Short() {
 		modules = 50
 	}

@@ -66,6 +66,10 @@ type Options struct {
 }
 
 // Limits bound what Decode accepts. The zero value of a field means its default.
+// Blocks and LoopValues are there because compilers take time that grows with the
+// square of them, and can't be stopped within a function: at the default limits,
+// wazero takes some seconds for one. The largest function of a JavaScript engine
+// has a quarter of the blocks, and half of the loop values, that are allowed.
 type Limits struct {
 	Size          uint32 // bytes of the module; 64 MiB
 	Types         uint32 // function types; 100,000
@@ -74,7 +78,9 @@ type Limits struct {
 	Functions     uint32 // defined functions; 1,000,000
 	FunctionSize  uint32 // bytes of a function; 4 MiB
 	Locals        uint32 // locals of a function, without its parameters; 50,000
-	Nesting       uint32 // nested blocks; 50,000
+	Nesting       uint32 // nested blocks; 10,000
+	Blocks        uint32 // blocks of a function, each loop counted as four; 20,000
+	LoopValues    uint32 // assignments to locals in a function, each counted once for every loop around it; 60,000
 	Loops         uint32 // of all functions; 2,000,000
 	Tables        uint32 // defined tables; 100
 	TableElements uint32 // elements that a defined table, or an element segment, may have; 1,000,000
@@ -95,7 +101,9 @@ func (l Limits) withDefaults() Limits {
 		{&l.Functions, 1_000_000},
 		{&l.FunctionSize, 4 << 20},
 		{&l.Locals, 50_000},
-		{&l.Nesting, 50_000},
+		{&l.Nesting, 10_000},
+		{&l.Blocks, 20_000},
+		{&l.LoopValues, 60_000},
 		{&l.Loops, 2_000_000},
 		{&l.Tables, 100},
 		{&l.TableElements, 1_000_000},

@@ -104,6 +104,9 @@ type scanner struct {
 	groups   []group
 	loops    uint32 // of all functions
 
+	blocks          uint32
+	loopDepth       uint32 // open loops
+	loopValues      uint32
 	height, highest int // of operands
 	values          int // set to locals, or returned by calls
 	body            body
@@ -124,6 +127,7 @@ func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
 	s.segments = append(s.segments[:0], segment{at: uint32(r.pos)})
 	s.calls = s.calls[:0]
 	s.height, s.highest, s.values = 0, 0, 0
+	s.blocks, s.loopDepth, s.loopValues = 0, 0, 0
 	s.controls = append(s.controls[:0], control{op: opBlock, results: len(t.Results), escape: none, skip: none})
 	var last instr
 	for len(s.controls) > 0 {
@@ -237,6 +241,9 @@ func (s *scanner) step(in, last instr) error {
 		s.called(in, s.types[in.a])
 	case opLocalSet, opLocalTee:
 		s.values++
+		if s.loopValues += s.loopDepth; s.loopValues > s.limits.LoopValues {
+			return errorAt(in.at, "more than %d assignments in loops", s.limits.LoopValues)
+		}
 	case opRefFunc:
 		return s.expose(in.at, in.a)
 	case opGlobalGet, opGlobalSet:
@@ -335,11 +342,17 @@ func (s *scanner) open(in instr) error {
 		c.segment = s.split(in.end, c.segment)
 		c.header = c.segment
 	}
+	s.blocks++
 	if in.op == opLoop {
 		s.segments[c.segment].kind = openLoop
+		s.blocks += innerBlocks
+		s.loopDepth++
 		if s.loops++; s.loops > s.limits.Loops {
 			return errorAt(in.at, "more than %d loops", s.limits.Loops)
 		}
+	}
+	if s.blocks > s.limits.Blocks {
+		return errorAt(in.at, "more than %d blocks", s.limits.Blocks)
 	}
 	c.base = max(s.height-c.params, s.controls[len(s.controls)-1].base)
 	s.controls = append(s.controls, c)
@@ -358,6 +371,9 @@ func (s *scanner) close(in instr) {
 	outer := &s.controls[n-1]
 	outer.calls = outer.calls || c.calls
 	outer.loops = outer.loops || c.loops || c.op == opLoop
+	if c.op == opLoop {
+		s.loopDepth--
+	}
 	if c.op == opLoop && !c.calls {
 		s.segments[c.header].kind = closedLoop
 		if !c.loops && c.params == 0 {
