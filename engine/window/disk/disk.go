@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package disk keeps a graph's windows in a file: a bbolt database, which is a tree
+// of pages that are never written over while they are valid, and two alternating
+// roots with checksums. A commit that was cut short leaves the root before it, so
+// what is opened after a crash is the last commit that was reported done.
+//
+// bbolt doesn't notice when a page is not what was written: a disk that lies, a file
+// that was cut off or mended by hand. So every commit also writes how many records
+// there are and the sum of their hashes, and Read compares. Such a file is refused,
+// never guessed at.
+package disk
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/wasm-graph/graphd/engine/window"
+)
+
+// format is the version of what is in the file.
+const format = "graphd windows 1"
+
+// lockPatience is how long Open waits for another process to give the file up.
+const lockPatience = 100 * time.Millisecond
+
+var _ window.Store = (*Store)(nil)
+
+// The buckets of the database, and the keys in the second.
+const (
+	recordsBucket = "records"
+	metaBucket    = "meta"
+	formatKey     = "format"
+	totalKey      = "total"
+)
+
+// Store is a window.Store in a file.
+type Store struct {
+	path string
+	db   *bolt.DB
+}
+
+// Open opens the store in the file path, or makes an empty one if there is no such
+// file, with its folder. The error wraps window.ErrLocked if another process, or
+// this one, has it open, and window.ErrCorrupt if it is not a sound store.
+func Open(path string) (*Store, error) {
+	s := &Store{path: path}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("disk: open window store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return err
+	}
+	var file *os.File
+	err := guard(func() (err error) {
+		s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
+			Timeout: lockPatience, FreelistType: bolt.FreelistMapType,
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				f, err := os.OpenFile(name, flag, mode)
+				file = f
+				return f, err
+			},
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("%w by another process or graph: only one may use it", window.ErrLocked)
+	case errors.Is(err, window.ErrCorrupt), errors.Is(err, bolterrors.ErrInvalid),
+		errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		if file != nil {
+			// bbolt has closed it, unless it panicked.
+			_ = unlock(file)
+			_ = file.Close()
+		}
+		return s.corrupt(err)
+	case err != nil && strings.Contains(err.Error(), "file size too small"):
+		return s.corrupt(err)
+	case err != nil:
+		return err
+	}
+	if err := guard(s.check); err != nil {
+		if errors.Is(err, window.ErrCorrupt) {
+			err = s.corrupt(err)
+		}
+		return errors.Join(err, s.db.Close())
+	}
+	return nil
+}
+
+// check checks that the file is as long as it should be and of our format, or makes
+// it so if it is new.
+func (s *Store) check() error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return err
+	}
+	err = s.db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("%w: it has %d bytes of %d", window.ErrCorrupt, info.Size(), tx.Size())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bolt.Tx) error {
+		if meta := tx.Bucket([]byte(metaBucket)); meta != nil {
+			if got := meta.Get([]byte(formatKey)); string(got) != format {
+				return fmt.Errorf("it has the format %q, and this graphd knows %q: run the graphd that wrote it, or move the file away", got, format)
+			}
+			return nil
+		}
+		if _, err := tx.CreateBucket([]byte(recordsBucket)); err != nil {
+			return err
+		}
+		meta, err := tx.CreateBucket([]byte(metaBucket))
+		if err != nil {
+			return err
+		}
+		return errors.Join(meta.Put([]byte(formatKey), []byte(format)), total{}.put(meta))
+	})
+}
+
+// corrupt wraps what says that the file can't be used.
+func (s *Store) corrupt(err error) error {
+	if !errors.Is(err, window.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", window.ErrCorrupt, err)
+	}
+	return fmt.Errorf("%w; restore %s from a backup, or move it away to start without the windows in it", err, s.path)
+}
+
+// guard calls f, and returns an error where it panics or reads memory that has no
+// file behind it, as bbolt does with a damaged one.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", window.ErrCorrupt, p)
+		}
+	}()
+	return f()
+}
+
+// total stands for all records.
+type total struct {
+	count uint64
+	sum   uint64 // of the hashes of all records
+}
+
+func totalOf(meta *bolt.Bucket) (t total, ok bool) {
+	if meta == nil {
+		return t, false
+	}
+	v := meta.Get([]byte(totalKey))
+	if len(v) != 16 {
+		return t, false
+	}
+	return total{binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[8:])}, true
+}
+
+func (t total) put(meta *bolt.Bucket) error {
+	v := binary.LittleEndian.AppendUint64(nil, t.count)
+	return meta.Put([]byte(totalKey), binary.LittleEndian.AppendUint64(v, t.sum))
+}
+
+func (t *total) add(key, value []byte) {
+	t.count++
+	t.sum += hash(key, value)
+}
+
+func (t *total) remove(key, value []byte) {
+	t.count--
+	t.sum -= hash(key, value)
+}
+
+// hash is two sums that the processor has instructions for, of all of a record.
+func hash(key, value []byte) uint64 {
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	var high, low uint32
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(len(key)))
+	for _, part := range [][]byte{length[:], key, value} {
+		high = crc32.Update(high, castagnoli, part)
+		low = crc32.Update(low, crc32.IEEETable, part)
+	}
+	return uint64(high)<<32 | uint64(low)
+}
+
+// errTable says that a table is missing.
+var errTable = fmt.Errorf("%w: a table is missing", window.ErrCorrupt)
+
+// Read implements window.Store. It reads all records even where yield stops it: what
+// yield didn't like may be damaged.
+func (s *Store) Read(ctx context.Context, yield func(key, value []byte) error) error {
+	var stopped error
+	err := guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			records := tx.Bucket([]byte(recordsBucket))
+			want, ok := totalOf(tx.Bucket([]byte(metaBucket)))
+			if records == nil || !ok {
+				return errTable
+			}
+			var got total
+			c := records.Cursor()
+			for key, value := c.First(); key != nil; key, value = c.Next() {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				got.add(key, value)
+				if stopped == nil {
+					stopped = yield(key, value)
+				}
+			}
+			if got != want {
+				return fmt.Errorf("%w: its %d records are not the %d that were written", window.ErrCorrupt, got.count, want.count)
+			}
+			return nil
+		})
+	})
+	if errors.Is(err, window.ErrCorrupt) {
+		err = s.corrupt(err)
+	}
+	if err != nil {
+		return fmt.Errorf("disk: read window store: %w", err)
+	}
+	return stopped
+}
+
+// Commit implements window.Store. It returns when the disk has it.
+func (s *Store) Commit(ctx context.Context, changes []window.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := guard(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			records, meta := tx.Bucket([]byte(recordsBucket)), tx.Bucket([]byte(metaBucket))
+			t, ok := totalOf(meta)
+			if records == nil || !ok {
+				return errTable
+			}
+			for _, c := range changes {
+				if err := t.apply(records, c); err != nil {
+					return err
+				}
+			}
+			return t.put(meta)
+		})
+	})
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, window.ErrCorrupt) {
+		err = s.corrupt(err)
+	}
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		// Where it can't grow the file, bbolt keeps no more than the text.
+		if errors.Is(err, full) || strings.HasSuffix(err.Error(), ": "+full.Error()) {
+			return fmt.Errorf("disk: write window store %s: %w: %w", s.path, window.ErrFull, err)
+		}
+	}
+	return fmt.Errorf("disk: write window store %s: %w", s.path, err)
+}
+
+// apply makes one change.
+func (t *total) apply(records *bolt.Bucket, c window.Change) error {
+	switch {
+	case c.End != nil:
+		cursor := records.Cursor()
+		// A cursor may skip a record after it has deleted one: it looks for each anew.
+		for key, value := cursor.Seek(c.Key); key != nil && bytes.Compare(key, c.End) < 0; key, value = cursor.Seek(c.Key) {
+			t.remove(key, value)
+			if err := records.Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	case c.Value == nil:
+		if old := records.Get(c.Key); old != nil {
+			t.remove(c.Key, old)
+		}
+		return records.Delete(c.Key)
+	default:
+		if old := records.Get(c.Key); old != nil {
+			t.remove(c.Key, old)
+		}
+		t.add(c.Key, c.Value)
+		return records.Put(c.Key, c.Value)
+	}
+}
+
+// Close implements window.Store.
+func (s *Store) Close() error {
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("disk: close window store %s: %w", s.path, err)
+	}
+	return nil
+}
