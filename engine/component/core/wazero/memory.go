@@ -53,6 +53,7 @@ func (a *allocator) Allocate(initial, maximum uint64) experimental.LinearMemory 
 		panic(&memoryError{initial: initial, cause: err})
 	}
 	if m.Reallocate(initial) == nil {
+		m.Free()
 		panic(&memoryError{initial: initial, cause: errors.New("out of memory")})
 	}
 	a.memory = m

@@ -20,6 +20,7 @@ type store struct {
 	runtime   wazero.Runtime
 	limits    core.Limits
 	instances []*instance
+	orphans   []*linearMemory // of modules that failed to start: wazero doesn't free them
 	closed    bool
 }
 
@@ -38,7 +39,10 @@ func (s *store) Close(ctx context.Context) error {
 	for n := len(s.instances) - 1; n >= 0; n-- {
 		errs = append(errs, s.instances[n].module.Close(ctx))
 	}
-	s.instances = nil
+	for _, m := range s.orphans {
+		m.Free()
+	}
+	s.instances, s.orphans = nil, nil
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("wazero: close store: %w", err)
 	}
@@ -53,8 +57,7 @@ type linkContext struct {
 	caller context.Context
 }
 
-// Instantiate links and starts a module. When it fails, instances that share a
-// table with m may refer to it, and must not be called any more.
+// Instantiate links and starts a module.
 func (s *store) Instantiate(ctx context.Context, m core.Module, resolve func(slot string) core.Instance) (_ core.Instance, err error) {
 	if s.closed {
 		return nil, errors.New("wazero: instantiate core module: the store is closed")
@@ -83,6 +86,9 @@ func (s *store) Instantiate(ctx context.Context, m core.Module, resolve func(slo
 	code := m.(*module).code
 	mod, err := s.runtime.InstantiateModule(&linkContext{Context: link, caller: ctx}, code, instanceConfig())
 	if err != nil {
+		if memories.memory != nil {
+			s.orphans = append(s.orphans, memories.memory) // functions of m may be in a table
+		}
 		return nil, fmt.Errorf("wazero: instantiate core module: %w", trap(err))
 	}
 	i := &instance{store: s, module: mod, memory: memories.memory}

@@ -4,6 +4,7 @@ package wazero_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,41 @@ func TestEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			coretest.Run(t, func(tb testing.TB) core.Engine { return open(tb, config) })
 		})
+	}
+}
+
+// trapModule has a memory, and a start function that traps.
+var trapModule = []byte("\x00asm\x01\x00\x00\x00" +
+	"\x01\x04\x01\x60\x00\x00" + // type
+	"\x03\x02\x01\x00" + // function
+	"\x05\x03\x01\x00\x01" + // memory
+	"\x08\x01\x00" + // start
+	"\x0a\x05\x01\x03\x00\x00\x0b") // code
+
+// Closing a store gives its memories back, those of modules that failed to start
+// too: a process has no room for so many memories that may get 4 GiB.
+func TestMemoryIsReturned(t *testing.T) {
+	e := open(t, wazero.Config{})
+	add, err := e.Compile(t.Context(), addModule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traps, err := e.Compile(t.Context(), trapModule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 33_000 {
+		store := e.NewStore(core.Limits{})
+		if _, err := store.Instantiate(t.Context(), add, nil); err != nil {
+			t.Fatalf("instance %d: %v", n, err)
+		}
+		var trap *core.Trap
+		if _, err := store.Instantiate(t.Context(), traps, nil); !errors.As(err, &trap) {
+			t.Fatalf("instance %d: error is %v, want a trap", n, err)
+		}
+		if err := store.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
