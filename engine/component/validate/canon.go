@@ -364,17 +364,15 @@ func (s *scope) taskReturn(d *binary.Canon) error {
 	return err
 }
 
-// contextSlot checks the use of a task's own storage: all of it by one type.
+// contextSlot checks the use of a task's own storage. That of 64 bits is gated, with
+// 64-bit memories.
 func (s *scope) contextSlot(d *binary.Canon) error {
 	switch {
-	case d.Context != core.I32 && d.Context != core.I64:
-		return fmt.Errorf("type %v, want i32 or i64", d.Context)
-	case s.context != 0 && s.context != d.Context:
-		return fmt.Errorf("type %v, but the component used %v before", d.Context, s.context)
+	case d.Context != core.I32:
+		return fmt.Errorf("type %v, want i32", d.Context)
 	case d.Index > 1:
 		return fmt.Errorf("slot %d, the last one is 1", d.Index)
 	}
-	s.context = d.Context
 	slot := []core.ValueType{d.Context}
 	if d.Op == binary.ContextGet {
 		s.coreFunc(core.FuncType{Results: slot})

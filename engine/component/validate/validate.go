@@ -112,7 +112,6 @@ type scope struct {
 
 	importedTypes, exportedTypes map[anyType]bool // the names of types
 
-	context core.ValueType // of context.get and set, once used
 	started bool
 }
 
