@@ -190,6 +190,22 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestGraphdIsLight: what only graphctl needs stays out of graphd, whatever the
+// packages between them import.
+func TestGraphdIsLight(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/graphd").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dep := range strings.FieldsSeq(string(out)) {
+		for _, heavy := range []string{"github.com/distribution/distribution", "google.golang.org/grpc", module + "/cmd/internal/registry"} {
+			if strings.HasPrefix(dep, heavy) {
+				t.Errorf("graphd depends on %s", dep)
+			}
+		}
+	}
+}
+
 // sources calls visit with the path of each of our files, in this module and the
 // nested ones.
 func sources(t *testing.T, visit func(name string)) {
@@ -206,9 +222,10 @@ func sources(t *testing.T, visit func(name string)) {
 	}
 }
 
-// libraries are the blank imports that are made for a C library and its linker
-// flags, by the one file that may.
+// libraries are the blank imports that other people's libraries ask for, by the one
+// file that may: a C library with its linker flags, and the registry's storage.
 var libraries = map[string]string{
+	"cmd/internal/registry/registry.go":        `"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"`,
 	"engine/component/core/wasmtime/engine.go": `"github.com/bytecodealliance/wasmtime-go/v39"`,
 }
 

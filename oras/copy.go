@@ -21,9 +21,6 @@ func Copy(ctx context.Context, src *Store, srcRef string, dst *Store, dstRef str
 		return "", dst.fail(ctx, verb, dstRef, reference{}, err)
 	}
 	to, err := parseReference(dstRef)
-	if err == nil {
-		err = forPush(to)
-	}
 	if err != nil {
 		return "", dst.fail(ctx, verb, dstRef, reference{}, err)
 	}
@@ -36,6 +33,9 @@ func Copy(ctx context.Context, src *Store, srcRef string, dst *Store, dstRef str
 		if l.Size > src.maxBytes {
 			return "", src.fail(ctx, "copy REF from STORE", srcRef, from, fmt.Errorf("%d bytes are %w of %d", l.Size, ErrTooLarge, src.maxBytes))
 		}
+	}
+	if to.digest != "" && to.digest.String() != m.Digest {
+		return "", dst.fail(ctx, verb, dstRef, reference{}, fmt.Errorf("%w: the source has the digest %s", ErrInvalidReference, m.Digest))
 	}
 	target, name, err := dst.place.create(ctx, to)
 	if err != nil {

@@ -151,6 +151,9 @@ func (l layout) create(ctx context.Context, r reference) (oraslib.Target, string
 	if err != nil {
 		return nil, "", err
 	}
+	if r.tag == "" && r.digest != "" {
+		return store, r.digest.String(), nil
+	}
 	return store, r.path + ":" + r.tagOrDefault(), nil
 }
 

@@ -97,3 +97,9 @@ func (r reference) suffixes() []string {
 	}
 	return out
 }
+
+// Split takes a reference apart: PATH[:TAG][@DIGEST]. What isn't given is empty.
+func Split(ref string) (path, tag, digest string, err error) {
+	r, err := parseReference(ref)
+	return r.path, r.tag, r.digest.String(), err
+}

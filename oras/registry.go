@@ -60,7 +60,11 @@ func (g *registry) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarge
 }
 
 func (g *registry) create(ctx context.Context, r reference) (oraslib.Target, string, error) {
-	return g.repository(r)
+	repo, name, err := g.repository(r)
+	if r.tag != "" {
+		name = r.tag
+	}
+	return repo, name, err
 }
 
 // repository returns the repository of r, and what r is called in it.
@@ -123,6 +127,10 @@ func (g *registry) tags(ctx context.Context, repository string) ([]string, error
 		tags = append(tags, page...)
 		return nil
 	})
+	var response *errcode.ErrorResponse
+	if errors.As(err, &response) && response.StatusCode == http.StatusNotFound {
+		return nil, fmt.Errorf("%w: no repository %s", ErrNotFound, repo.Reference.Repository)
+	}
 	slices.Sort(tags)
 	return tags, err
 }

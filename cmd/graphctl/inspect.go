@@ -3,10 +3,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,34 +16,203 @@ import (
 	"github.com/wasm-graph/graphd/engine/component"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/wit"
+	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/processor"
+	"github.com/wasm-graph/graphd/oras"
 )
 
 func newInspect() *cobra.Command {
+	var remote remoteFlags
 	var format string
 	cmd := &cobra.Command{
-		Use:   "inspect FILE.wasm",
-		Short: "Show what a component is made of",
+		Use:   "inspect FILE|REF",
+		Short: "Show what a component or a graph is made of",
 		Long: `Inspect shows the operators that a component exports, what it imports, the core
 modules inside it, and its world as WIT text. It reads any component, not only
-operators, and checks it as graphd does when it loads one.`,
+operators, and checks it as graphd does when it loads one. Of a graph it shows the
+operations and the modules.
+
+Of an artifact in a registry it shows the manifest, too.
+
+` + referenceHelp,
 		Example: "  graphctl inspect build/temperature.wasm\n" +
-			"  graphctl inspect build/temperature.wasm -o json | jq .operators",
-		Args: exactly("FILE.wasm"),
+			"  graphctl inspect build/temperature.wasm -o json | jq .operators\n" +
+			"  graphctl inspect ghcr.io/azure-samples/explore-iot-operations/graph-simple:1.0.0",
+		Args: exactly("FILE|REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"text", "json", "wit"}, format) {
 				return &usageError{fmt.Sprintf("invalid argument %q for --output; want text, wit or json", format)}
 			}
-			r, err := inspect(args[0])
+			if isReference(args[0]) {
+				r, err := inspectArtifact(cmd, &remote, args[0])
+				if err != nil {
+					return err
+				}
+				return r.print(cmd.OutOrStdout(), format)
+			}
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			// What claims to be a component is taken at its word, to say what is wrong.
+			if sniff(data) == oras.Graph && !strings.EqualFold(filepath.Ext(args[0]), ".wasm") {
+				r, err := inspectGraph(args[0], data)
+				if err != nil {
+					return err
+				}
+				return r.print(cmd.OutOrStdout(), format)
+			}
+			r, err := inspect(args[0], data)
 			if err != nil {
 				return err
 			}
 			return r.print(cmd.OutOrStdout(), format)
 		},
 	}
+	remote.add(cmd)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT` of the result: text, wit or json")
 	return cmd
+}
+
+// isReference tells a reference from a file's name.
+func isReference(arg string) bool {
+	if _, err := os.Stat(arg); err == nil {
+		return false
+	}
+	switch strings.ToLower(filepath.Ext(arg)) {
+	case ".wasm", ".yaml", ".yml":
+		return false
+	}
+	_, err := oras.Locate(arg)
+	return err == nil || strings.HasPrefix(arg, "oci-") || strings.Contains(arg, "://")
+}
+
+// artifactReport is what graphctl inspect found in a registry. Of Component and Graph
+// one is set, unless what is there is neither.
+type artifactReport struct {
+	Reference string         `json:"reference"`
+	Manifest  *oras.Manifest `json:"manifest"`
+	Component *report        `json:"component,omitempty"`
+	Graph     *graphReport   `json:"graph,omitempty"`
+	// Unreadable says why the content is neither a component nor a graph.
+	Unreadable string `json:"unreadable,omitempty"`
+}
+
+func inspectArtifact(cmd *cobra.Command, remote *remoteFlags, arg string) (*artifactReport, error) {
+	l, err := locateArtifact(arg)
+	if err != nil {
+		return nil, err
+	}
+	store, stopBar, err := remote.open(cmd, l)
+	if err != nil {
+		return nil, err
+	}
+	defer stopBar()
+	ctx := cmd.Context()
+	m, err := store.Manifest(ctx, l.Reference)
+	if err != nil {
+		return nil, err
+	}
+	a, err := store.Fetch(ctx, l.Reference, oras.Component)
+	if err != nil {
+		return nil, err
+	}
+	r := &artifactReport{Reference: l.String(), Manifest: m}
+	name := m.Layers[0].Title
+	if name == "" {
+		name = "content"
+	}
+	if sniff(a.Content) == oras.Component {
+		r.Component, err = inspect(name, a.Content)
+	} else {
+		r.Graph, err = inspectGraph(name, a.Content)
+	}
+	if err != nil {
+		r.Unreadable = err.Error()
+	}
+	return r, nil
+}
+
+func (r *artifactReport) print(w io.Writer, format string) error {
+	if format == "json" {
+		return printJSON(w, r)
+	}
+	var b strings.Builder
+	if format == "text" {
+		m := r.Manifest
+		fmt.Fprintf(&b, "%s\ndigest  %s\n", r.Reference, m.Digest)
+		if m.ArtifactType != "" {
+			fmt.Fprintf(&b, "artifact type  %s\n", m.ArtifactType)
+		}
+		if m.ConfigMediaType != "" {
+			fmt.Fprintf(&b, "config  %s\n", m.ConfigMediaType)
+		}
+		for _, l := range m.Layers {
+			fmt.Fprintf(&b, "layer  %s  %s  %s  %s\n", l.MediaType, byteSize(int(l.Size)), l.Digest, orNone(l.Title))
+		}
+		for _, key := range slices.Sorted(maps.Keys(m.Annotations)) {
+			fmt.Fprintf(&b, "%s  %s\n", key, m.Annotations[key])
+		}
+		b.WriteByte('\n')
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	switch {
+	case r.Component != nil:
+		return r.Component.print(w, format)
+	case r.Graph != nil:
+		return r.Graph.print(w, format)
+	}
+	return fmt.Errorf("%s is neither a component nor a graph: %s", r.Reference, r.Unreadable)
+}
+
+// graphReport is what graphctl inspect found in a definition.
+type graphReport struct {
+	File       string            `json:"file"`
+	Name       string            `json:"name"`
+	Version    string            `json:"version"`
+	Operations []operationReport `json:"operations"`
+	Modules    []string          `json:"modules"`
+}
+
+type operationReport struct {
+	Name   string     `json:"name"`
+	Kind   graph.Kind `json:"kind"`
+	Module string     `json:"module,omitempty"`
+}
+
+func inspectGraph(file string, text []byte) (*graphReport, error) {
+	d, problems := graph.Parse(file, text)
+	if err := problems.Err(); err != nil {
+		return nil, fmt.Errorf("%s is no valid graph:\n%w", file, err)
+	}
+	r := &graphReport{File: file, Name: d.Metadata.Name, Version: d.Metadata.Version, Modules: append([]string{}, d.Modules()...)}
+	for _, op := range d.Operations {
+		r.Operations = append(r.Operations, operationReport{op.Name, op.Kind, op.Module})
+	}
+	return r, nil
+}
+
+func (r *graphReport) print(w io.Writer, format string) error {
+	switch format {
+	case "json":
+		return printJSON(w, r)
+	case "wit":
+		return &usageError{"a graph has no world; -o wit is for components"}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "graph  %s %s\n", r.Name, r.Version)
+	for _, op := range r.Operations {
+		fmt.Fprintf(&b, "  %-11s  %s", op.Kind, op.Name)
+		if op.Module != "" {
+			fmt.Fprintf(&b, "  %s", op.Module)
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // report is what graphctl inspect found.
@@ -66,11 +236,7 @@ type coreModule struct {
 	Features    []string `json:"features"`
 }
 
-func inspect(file string) (*report, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
+func inspect(file string, data []byte) (*report, error) {
 	d, err := component.Describe(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -110,10 +276,7 @@ func names(externs []types.Extern) []string {
 func (r *report) print(w io.Writer, format string) error {
 	switch format {
 	case "json":
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return printJSON(w, r)
 	case "wit":
 		_, err := io.WriteString(w, r.WIT)
 		return err

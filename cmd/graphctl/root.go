@@ -24,9 +24,18 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(
 		newBuild(),
+		newCopy(),
+		newDelete(),
 		newInspect(),
+		newLogin(),
+		newLogout(),
 		newNew(),
+		newPull(),
+		newPush(),
+		newRegistry(),
+		newResolve(),
 		newRun(),
+		newTags(),
 		newValidate(),
 		newVersion(),
 	)

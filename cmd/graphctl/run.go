@@ -303,42 +303,16 @@ func (l *lookAhead) Progress() (done, total int64) { return l.done.Load(), l.tot
 // showProgress draws a bar while the inputs are read, if w is a terminal. The
 // function it returns takes the bar away.
 func (ins inputs) showProgress(w io.Writer) (stop func()) {
-	terminal, ok := w.(*os.File)
-	if !ok {
-		return func() {}
-	}
-	if info, err := terminal.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return func() {}
-	}
-	const width = 30
-	quit, gone := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(gone)
-		ticker := time.NewTicker(100 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-quit:
-				fmt.Fprint(terminal, "\r\x1b[K")
-				return
-			case <-ticker.C:
-				var messages uint64
-				var share float64
-				for _, in := range ins {
-					messages += in.source.Read()
-					if done, total := in.Progress(); total > 0 {
-						share += float64(done) / float64(total) / float64(len(ins))
-					}
-				}
-				filled := min(width, int(share*width))
-				fmt.Fprintf(terminal, "\r\x1b[K[%s%s] %3.0f%% %d messages", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), 100*share, messages)
+	return showBar(w, func() (share float64, text string) {
+		var messages uint64
+		for _, in := range ins {
+			messages += in.source.Read()
+			if done, total := in.Progress(); total > 0 {
+				share += float64(done) / float64(total) / float64(len(ins))
 			}
 		}
-	}()
-	return func() {
-		close(quit)
-		<-gone
-	}
+		return share, fmt.Sprintf("%d messages", messages)
+	})
 }
 
 // output is where results go, buffered.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,10 +89,7 @@ func printProblems(w io.Writer, format, file string, d *graph.Definition, proble
 		if v.Problems == nil {
 			v.Problems = document.Problems{} // a list, not null
 		}
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
+		return printJSON(w, v)
 	}
 	var b strings.Builder
 	for _, p := range problems {
@@ -124,17 +120,21 @@ func readDefinition(file string, stderr io.Writer) (*graph.Definition, []byte, e
 
 // moduleFlags say where modules come from.
 type moduleFlags struct {
-	modules   string
-	plainHTTP bool
+	modules string
+	remote  remoteFlags
 }
 
 func (f *moduleFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.modules, "modules", "", "`DIR|REGISTRY` with the modules: a folder, an OCI layout, or a registry's host")
-	cmd.Flags().BoolVar(&f.plainHTTP, "plain-http", false, "talk HTTP to the registry, not HTTPS")
+	f.remote.add(cmd)
 }
 
 func (f *moduleFlags) open() (oras.Source, error) {
-	return oras.Open(oras.Endpoint(f.modules), oras.Options{PlainHTTP: f.plainHTTP})
+	opts, err := f.remote.options()
+	if err != nil {
+		return nil, err
+	}
+	return oras.Open(oras.Endpoint(f.modules), opts)
 }
 
 // load fetches and compiles the modules of d.

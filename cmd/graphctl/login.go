@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-graph/graphd/oras"
+)
+
+// loginFlags are the flags of graphctl login.
+type loginFlags struct {
+	remote        remoteFlags
+	user          string
+	passwordStdin bool
+}
+
+func newLogin() *cobra.Command {
+	var f loginFlags
+	cmd := &cobra.Command{
+		Use:   "login HOST",
+		Short: "Show credentials to a registry and keep them",
+		Long: `Login asks a registry whether it takes a user's name and password, and keeps them where
+docker and oras do: with the credential helper that the Docker configuration names, or
+in the configuration itself, $DOCKER_CONFIG/config.json or ~/.docker/config.json. What
+docker login kept, graphctl finds, too.
+
+The password is asked for on a terminal, or read with --password-stdin. Without a user's
+name it is taken for a token.`,
+		Example: "  graphctl login ghcr.io -u me\n" +
+			"  az acr login --expose-token -n myregistry --query accessToken -o tsv |\n" +
+			"    graphctl login myregistry.azurecr.io -u 00000000-0000-0000-0000-000000000000 --password-stdin",
+		Args: exactly("HOST"),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.login(cmd, args[0]) },
+	}
+	f.remote.add(cmd)
+	cmd.Flags().StringVarP(&f.user, "username", "u", "", "`NAME` of the user")
+	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input")
+	return cmd
+}
+
+func (f *loginFlags) login(cmd *cobra.Command, host string) error {
+	password, err := f.password(cmd.InOrStdin(), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	opts, err := f.remote.options()
+	if err != nil {
+		return err
+	}
+	where, err := oras.Login(cmd.Context(), host, f.user, password, opts)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "logged in to %s; the credentials are kept by %s\n", host, where)
+	return err
+}
+
+// password reads the password: one line, or all that there is.
+func (f *loginFlags) password(stdin io.Reader, stderr io.Writer) (string, error) {
+	if f.passwordStdin {
+		text, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
+		password := strings.TrimRight(string(text), "\r\n")
+		if err == nil && password == "" {
+			err = errors.New("there is no password on standard input")
+		}
+		return password, err
+	}
+	terminal, ok := stdin.(*os.File)
+	if ok {
+		info, err := terminal.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	if !ok {
+		return "", &usageError{"there is no terminal to ask for the password; write --password-stdin"}
+	}
+	fmt.Fprint(stderr, "password: ")
+	show := hideInput(terminal)
+	line, err := bufio.NewReader(terminal).ReadString('\n')
+	show()
+	fmt.Fprintln(stderr)
+	password := strings.TrimRight(line, "\r\n")
+	if err == nil && password == "" {
+		err = errors.New("no password given")
+	}
+	return password, err
+}
+
+// hideInput turns off the echo of a terminal where the system has stty; the function
+// it returns turns it on again.
+func hideInput(terminal *os.File) (show func()) {
+	stty := func(arg string) error {
+		cmd := exec.Command("stty", arg)
+		cmd.Stdin = terminal
+		return cmd.Run()
+	}
+	if err := stty("-echo"); err != nil {
+		return func() {}
+	}
+	return func() { _ = stty("echo") } // the terminal was there a moment ago
+}
+
+func newLogout() *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout HOST",
+		Short: "Forget the credentials of a registry",
+		Args:  exactly("HOST"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oras.Logout(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "logged out of %s\n", args[0])
+			return err
+		},
+	}
+}
