@@ -15,6 +15,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component"
 	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/encode"
+	"github.com/wasm-graph/graphd/engine/component/types"
 	witparser "github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/operator"
@@ -40,11 +41,15 @@ func makeComponent(t testing.TB, core []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	world, err := packages.World("map-impl")
-	if err != nil {
-		t.Fatal(err)
+	var worlds []*types.Component
+	for _, name := range []string{"map-impl", "host"} {
+		w, err := packages.World(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		worlds = append(worlds, w)
 	}
-	wasm, err := encode.Component(core, world, encode.Options{})
+	wasm, err := encode.Component(core, encode.Union(worlds...), encode.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +157,16 @@ func TestInitRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "exports no delay operator; it exports [map]") {
 		t.Errorf("Open as a delay: %v", err)
 	}
+}
+
+// TestNotAvailable opens an operator that asks for what graphd does not have, and
+// accepts its configuration only if it is told so.
+func TestNotAvailable(t *testing.T) {
+	core, err := os.ReadFile("testdata/unavailable.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(t, load(t, core), processor.Environment{})
 }
 
 // TestLogFlood counts what of 100,000 lines in no time reaches the log.
