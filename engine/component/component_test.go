@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -436,8 +437,15 @@ func TestCompileErrors(t *testing.T) {
 // FuzzCompile changes bytes of real components: whatever they become, compiling
 // and instantiating them ends, with an error or without.
 func FuzzCompile(f *testing.F) {
+	seeds, err := filepath.Glob("../../conformance/component/testdata/*/*.wasm")
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, name := range []string{"text", "resources", "nested", "hostile"} {
-		data, err := os.ReadFile("testdata/" + name + ".wasm")
+		seeds = append(seeds, "testdata/"+name+".wasm")
+	}
+	for _, seed := range seeds {
+		data, err := os.ReadFile(seed)
 		if err != nil {
 			f.Fatal(err)
 		}

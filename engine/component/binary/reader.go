@@ -84,9 +84,6 @@ func (r *reader) bytes(n int, reading string) []byte {
 // u32 reads an unsigned LEB128 integer of at most 32 bits.
 func (r *reader) u32(reading string) uint32 { return uint32(r.uleb(32, reading)) }
 
-// u64 reads an unsigned LEB128 integer of at most 64 bits.
-func (r *reader) u64(reading string) uint64 { return r.uleb(64, reading) }
-
 func (r *reader) uleb(bits uint, reading string) uint64 {
 	start := r.pos
 	var v uint64

@@ -5,7 +5,6 @@ package link
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/binary"
@@ -48,6 +47,7 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 		plan:      &Plan{Type: &types.Component{}, Slots: 1},
 		modules:   modules,
 		used:      map[*rewrite.Module]bool{},
+		heaps:     map[heapKey]int{},
 		resources: map[*types.Resource]int{},
 	}
 	top := &scope{}
@@ -93,7 +93,8 @@ type linker struct {
 	modules     map[*binary.CoreModule]*rewrite.Module
 	used        map[*rewrite.Module]bool // instantiated
 	resources   map[*types.Resource]int
-	definitions int
+	heaps       map[heapKey]int
+	definitions int // carried out, and parts of types made
 }
 
 // evaluate carries out the definitions of c in s and returns its exports. args
@@ -444,6 +445,7 @@ func (l *linker) lift(s *scope, d *binary.Canon) error {
 	if t.fn == nil {
 		return fmt.Errorf("type %d is not a function type", d.Type)
 	}
+	l.definitions += len(t.fn.Params)
 	sig, err := abi.Compile(t.fn, l.resource)
 	if err != nil {
 		return err
@@ -478,6 +480,7 @@ func (l *linker) lower(s *scope, d *binary.Canon) error {
 	if d.Options.Async {
 		compile = abi.CompileAsync
 	}
+	l.definitions += len(fn.typ.Params)
 	sig, err := compile(fn.typ, l.resource)
 	if err != nil {
 		return err
@@ -514,24 +517,33 @@ func (l *linker) heap(s *scope, o binary.CanonOptions) (int, error) {
 		}
 		h.Realloc = &ref
 	}
-	if n := slices.IndexFunc(l.plan.Heaps, h.equal); n >= 0 {
+	key := h.key()
+	if n, ok := l.heaps[key]; ok {
 		return n, nil
 	}
 	n := len(l.plan.Heaps)
+	l.heaps[key] = n
 	l.plan.Heaps = append(l.plan.Heaps, h)
 	l.plan.Steps = append(l.plan.Steps, BindHeap(n))
 	return n, nil
 }
 
-func (h Heap) equal(g Heap) bool {
-	return h.Encoding == g.Encoding && h.Instance == g.Instance && sameRef(h.Memory, g.Memory) && sameRef(h.Realloc, g.Realloc)
+// heapKey tells heaps apart. No slot is negative.
+type heapKey struct {
+	encoding        abi.Encoding
+	instance        int
+	memory, realloc Ref
 }
 
-func sameRef(a, b *Ref) bool {
-	if a == nil || b == nil {
-		return a == b
+func (h Heap) key() heapKey {
+	k := heapKey{h.Encoding, h.Instance, Ref{Slot: -1}, Ref{Slot: -1}}
+	if h.Memory != nil {
+		k.memory = *h.Memory
 	}
-	return *a == *b
+	if h.Realloc != nil {
+		k.realloc = *h.Realloc
+	}
+	return k
 }
 
 // export records the outermost component's exports in the plan.

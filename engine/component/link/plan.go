@@ -34,8 +34,8 @@ type Plan struct {
 	Type        *types.Component // the component's imports and exports
 	Steps       []Step
 	Unused      []Unused // core modules that no step instantiates
-	Slots       int // core instance slots, slot 0 included
-	Instances   int // component instances: each has a handle table of its own
+	Slots       int      // core instance slots, slot 0 included
+	Instances   int      // component instances: each has a handle table of its own
 	Heaps       []Heap
 	Resources   []Resource
 	Trampolines []Trampoline

@@ -28,7 +28,6 @@ type scope struct {
 	types         []*typ
 	components    []*component
 	instances     []*instance
-	values        int
 }
 
 // module is a core module of the file or, where from is set, one that the host gives.

@@ -56,6 +56,7 @@ func (l *linker) valType(s *scope, v *binary.ValType) (*types.Type, error) {
 }
 
 func (l *linker) named(s *scope, in []binary.NamedVal) ([]types.Field, error) {
+	l.definitions += len(in)
 	out := make([]types.Field, len(in))
 	for i, f := range in {
 		t, err := l.valType(s, f.Type)

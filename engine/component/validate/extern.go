@@ -36,13 +36,6 @@ func (e entity) measure() extent {
 	return extent{e.module.weight, 1}
 }
 
-func (e entity) described() string {
-	if e.sort == binary.Type {
-		return e.typ.described()
-	}
-	return e.sort.String()
-}
-
 // externs are imports or exports, in order.
 type externs struct {
 	list  []extern
