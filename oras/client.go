@@ -92,7 +92,7 @@ func (p patience) Retry(attempt int, resp *http.Response, err error) (time.Durat
 // wait grows by two with each attempt, and strays by a quarter, so that many nodes
 // don't come back at once.
 func (p patience) wait(attempt int) time.Duration {
-	wait := min(p.first<<attempt, longestWait)
+	wait := min(min(p.first, longestWait)<<min(attempt, 16), longestWait)
 	return wait - wait/8 + rand.N(wait/4+1)
 }
 

@@ -4,6 +4,7 @@ package oras_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
@@ -33,20 +35,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// startRegistryHandler returns a registry in memory.
+func startRegistryHandler(t *testing.T) http.Handler {
+	t.Helper()
+	config := &configuration.Configuration{Storage: configuration.Storage{
+		"inmemory": nil,
+		"delete":   configuration.Parameters{"enabled": true},
+	}}
+	config.Log.Level = "panic"
+	config.Catalog.MaxEntries = 100
+	return handlers.NewApp(t.Context(), config)
+}
+
 // startRegistry serves a registry in memory, behind wrap where that isn't nil, and
 // returns its host and port.
 func startRegistry(t *testing.T, wrap func(http.Handler) http.Handler) string {
 	t.Helper()
-	config := &configuration.Configuration{Storage: configuration.Storage{"inmemory": nil}}
-	config.Log.Level = "panic"
-	config.Catalog.MaxEntries = 100
-	var handler http.Handler = handlers.NewApp(t.Context(), config)
+	handler := startRegistryHandler(t)
 	if wrap != nil {
 		handler = wrap(handler)
 	}
 	server := httptest.NewServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// contextThatEnds ends while a test waits for something that takes an hour.
+func contextThatEnds(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 50*time.Millisecond)
 }
 
 // writeFiles makes files in a new folder.
