@@ -87,7 +87,7 @@ func (r *runner) do(ctx context.Context, c command) error {
 			return r.assertUninstantiable(ctx, c)
 		}
 		_, err := r.invoke(ctx, c.Action)
-		if t := (*component.Trap)(nil); !errors.As(err, &t) {
+		if t := (*component.Trap)(nil); !errors.As(err, &t) && !errors.Is(err, component.ErrPoisoned) {
 			return fmt.Errorf("got %v, want a trap: %s", err, c.Text)
 		}
 		return nil

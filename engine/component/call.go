@@ -23,7 +23,8 @@ type Func struct {
 }
 
 // Func returns the function that the component exports as name in interface iface
-// ("" for one exported by itself), or nil where there is none.
+// ("" for one exported by itself), or nil where there is none. An instance within an
+// exported one goes by both names, joined by "#".
 func (i *Instance) Func(iface, name string) *Func {
 	n, ok := i.component.exports[exportKey{iface, name}]
 	if !ok {

@@ -17,7 +17,9 @@ import (
 // An Interface holds closures over the state of the instance it serves and is
 // given to one Instantiate only; Type is shared.
 type Interface struct {
-	Name  string          // as imported, "wasi:io/streams@0.2.0"; versions match by semver
+	// Name is as imported, "wasi:io/streams@0.2.0"; versions match by semver. An
+	// instance within an imported one goes by both names, joined by "#".
+	Name  string
 	Type  *types.Instance // what Funcs implement; checked against the component's import
 	Funcs map[string]HostFunc
 	// Drop holds, by resource name, what to do when a guest drops the last own
