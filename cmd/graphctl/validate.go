@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -134,7 +135,8 @@ func (f *moduleFlags) open() (oras.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return oras.Open(oras.Endpoint(f.modules), opts)
+	registries := wiring.NewRegistries(wiring.ArtifactDir(""), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	return registries.Open(oras.Endpoint(f.modules), opts)
 }
 
 // load fetches and compiles the modules of d.

@@ -22,7 +22,7 @@ type node struct {
 
 // newNode puts a node together; id is the origin of the time stamps it makes, and
 // artifacts opens registries.
-func newNode(ctx context.Context, id string, logger *slog.Logger, artifacts func(*resource.RegistryEndpoint) (deploy.Artifacts, error)) (_ *node, err error) {
+func newNode(ctx context.Context, id string, logger *slog.Logger, artifacts func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error)) (_ *node, err error) {
 	n := &node{}
 	defer func() {
 		if err != nil {

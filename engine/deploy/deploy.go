@@ -268,6 +268,9 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 		parts = append(parts, r)
 		if r != nil {
 			parts = append(parts, filepath.Dir(r.File))
+			if r.PullSecret != "" {
+				parts = append(parts, set.Secrets[resource.Key{Namespace: g.Namespace, Name: r.PullSecret}])
+			}
 		}
 	}
 	// Only structs, slices, maps and strings: they all have a JSON form.

@@ -59,7 +59,9 @@ type Compiler interface {
 
 // LauncherConfig is what a Launcher needs. Fields without a default are required.
 type LauncherConfig struct {
-	Artifacts func(*resource.RegistryEndpoint) (Artifacts, error)
+	// Artifacts opens what a RegistryEndpoint names, with its pull secret; nil where it
+	// has none.
+	Artifacts func(*resource.RegistryEndpoint, *resource.Secret) (Artifacts, error)
 	Drivers   Drivers
 	Compiler  Compiler
 	// Environment is what operators get; deadline and memory are set for each.
@@ -246,7 +248,13 @@ func (l *Launcher) fetch(ctx context.Context, b *bound) (*parts, error) {
 	if registry == nil {
 		return nil, &Failure{ConfigurationFailed, fmt.Errorf("there is no RegistryEndpoint %q in namespace %s", node.Registry, b.graph.Namespace)}
 	}
-	artifacts, err := l.config.Artifacts(registry)
+	var secret *resource.Secret
+	if name := registry.PullSecret; name != "" {
+		if secret = b.set.Secrets[b.key(name)]; secret == nil {
+			return nil, &Failure{ConfigurationFailed, fmt.Errorf("registry endpoint %s: there is no Secret %q", registry.Key, name)}
+		}
+	}
+	artifacts, err := l.config.Artifacts(registry, secret)
 	if err != nil {
 		return nil, &Failure{ConfigurationFailed, fmt.Errorf("registry endpoint %s: %w", registry.Key, err)}
 	}

@@ -143,9 +143,12 @@ func newBench(t *testing.T) *bench {
 		metrics:  sdkmetric.NewManualReader(),
 	}
 	b.Launcher, err = deploy.NewLauncher(deploy.LauncherConfig{
-		Artifacts: func(r *resource.RegistryEndpoint) (deploy.Artifacts, error) {
+		Artifacts: func(r *resource.RegistryEndpoint, secret *resource.Secret) (deploy.Artifacts, error) {
 			if r.Host == "closed" {
 				return nil, errors.New("the shelf is closed")
+			}
+			if r.Host == "guarded" {
+				return nil, fmt.Errorf("opened with %s", secret.Data["key"])
 			}
 			return b.shelf, nil
 		},
@@ -327,6 +330,10 @@ func TestLaunchFails(t *testing.T) {
 		{"closed registry", func(text string) string {
 			return text + "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: default}\nspec: {host: closed, authentication: {method: Anonymous}}\n"
 		}, nil, nil, deploy.ConfigurationFailed, "the shelf is closed"},
+		{"registry with a pull secret", func(text string) string {
+			return text + "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: default}\nspec: {host: guarded, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n" +
+				"---\napiVersion: v1\nkind: Secret\nmetadata: {name: pull}\nstringData: {key: the secret}\n"
+		}, nil, nil, deploy.ConfigurationFailed, "opened with the secret"},
 		{"endpoint that can't be made", nil, nil, errors.New("no such certificate"), deploy.ConfigurationFailed, "source s: no such certificate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -391,6 +391,11 @@ func (d *decoder) refer(n document.Node, kind, namespace, name string) {
 				return
 			}
 			known = names(d.set.ConfigMaps, namespace)
+		case "Secret":
+			if d.set.Secrets[key] != nil {
+				return
+			}
+			known = names(d.set.Secrets, namespace)
 		}
 		if _, ok := d.declared[declaration{kind, key}]; ok {
 			return // declared, and faulty: that is said elsewhere
@@ -426,7 +431,7 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 			host.Errorf("write HOST:PORT", "%s can't be %q: %v", host.Path(), m.Host, err)
 		}
 	}
-	d.anonymous(s)
+	d.authentication(s, "Anonymous")
 	m.ClientIDPrefix = s.Optional("clientIdPrefix").Text()
 	if p := s.Optional("protocol"); p.Enum("Mqtt", "WebSockets") == "WebSockets" {
 		p.Errorf("write Mqtt", "MQTT over web sockets is not supported yet")
@@ -455,18 +460,23 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 	d.set.Endpoints[meta.Key] = &DataflowEndpoint{Meta: meta, MQTT: m}
 }
 
-// anonymous reads the authentication of an endpoint, which for now must be none.
-func (d *decoder) anonymous(settings document.Object) {
+// authentication reads how an endpoint is authenticated to, and returns the settings
+// and the method: one of supported, or empty where there is a fault.
+func (d *decoder) authentication(settings document.Object, supported ...string) (document.Object, string) {
 	methods := []string{"Anonymous", "ServiceAccountToken", "X509Certificate", "SystemAssignedManagedIdentity",
 		"UserAssignedManagedIdentity", "Sasl", "AccessToken", "ArtifactPullSecret"}
 	a := settings.Required("authentication", "write authentication: {method: Anonymous}").Object("method", "anonymousSettings",
 		"serviceAccountTokenSettings", "x509CertificateSettings", "systemAssignedManagedIdentitySettings",
 		"userAssignedManagedIdentitySettings", "UserAssignedManagedIdentitySettings", "saslSettings", "accessTokenSettings",
 		"artifactPullSecretSettings")
-	n := a.Required("method", "write Anonymous")
-	if method := n.Enum(methods...); method != "Anonymous" && method != "" {
-		n.Errorf("write Anonymous", "authentication by %s is not supported yet", method)
+	hint := "write " + strings.Join(supported, " or ")
+	n := a.Required("method", hint)
+	method := n.Enum(methods...)
+	if method != "" && !slices.Contains(supported, method) {
+		n.Errorf(hint, "authentication by %s is not supported yet", method)
+		return a, ""
 	}
+	return a, method
 }
 
 func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) {
@@ -474,7 +484,12 @@ func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) 
 	r := &RegistryEndpoint{Meta: meta, Host: spec.Required("host", "write a registry's host, file://DIR or oci-layout:DIR").Text()}
 	local := strings.HasPrefix(r.Host, "file:") || strings.HasPrefix(r.Host, "oci-layout:")
 	if !local || spec.Optional("authentication").Present() {
-		d.anonymous(spec)
+		if a, method := d.authentication(spec, "Anonymous", "ArtifactPullSecret"); method == "ArtifactPullSecret" {
+			secret := a.Required("artifactPullSecretSettings", "write artifactPullSecretSettings: {secretRef: NAME}").Object("secretRef").
+				Required("secretRef", "name a Secret of type kubernetes.io/dockerconfigjson in this namespace")
+			r.PullSecret = secret.Text()
+			d.refer(secret, "Secret", meta.Namespace, r.PullSecret)
+		}
 	}
 	notYet(spec, "trustSettings", "codeSigningCas")
 	d.set.Registries[meta.Key] = r

@@ -138,6 +138,9 @@ type RegistryEndpoint struct {
 	// Host is a registry's HOST[:PORT][/PREFIX], or, for what needs no registry,
 	// file://DIR or oci-layout:DIR; DIR is relative to the file of the object.
 	Host string
+	// PullSecret names the Secret, of type kubernetes.io/dockerconfigjson, with the
+	// registry's credentials. Empty means none.
+	PullSecret string
 }
 
 // DataflowProfile says how many instances run and how they report.

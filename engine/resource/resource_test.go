@@ -279,7 +279,9 @@ func TestRefused(t *testing.T) {
 
 		{"registry without host", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {authentication: {method: Anonymous}}\n", "", "", "spec.host is missing"},
 		{"registry with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', trustSettings: {}}\n", "", "", "spec.trustSettings is not supported yet"},
-		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "ArtifactPullSecret is not supported yet"},
+		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "artifactPullSecretSettings is missing"},
+		{"registry with a secret that isn't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n", "", "", `there is no Secret "pull" in namespace azure-iot-operations`},
+		{"registry with an identity", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: SystemAssignedManagedIdentity}}\n", "", "", "SystemAssignedManagedIdentity is not supported yet; write Anonymous or ArtifactPullSecret"},
 		{"several instances", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: p}\nspec: {instanceCount: 2}\n", "", "", "more than one instance is not supported yet"},
 		{"secret that is no base64", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n", "", "", "data.a is not base64"},
 		{"ConfigMap with a spec", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nspec: {}\n", "", "", "unknown property spec"},

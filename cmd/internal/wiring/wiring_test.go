@@ -3,6 +3,10 @@
 package wiring_test
 
 import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,8 +14,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/wasm-graph/graphd/cmd/internal/registry"
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/oras"
 )
 
 func TestNodeKeepsItsID(t *testing.T) {
@@ -45,7 +51,8 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 		}
 	}
 	endpoint := &resource.RegistryEndpoint{Meta: resource.Meta{File: filepath.Join(dir, "sub", "registry.yaml")}, Host: "file://.."}
-	artifacts, err := wiring.Artifacts(endpoint)
+	registries := wiring.NewRegistries("", slog.New(slog.DiscardHandler))
+	artifacts, err := registries.Artifacts(endpoint, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +70,75 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 	if _, _, err := artifacts.Component(t.Context(), "simple:1.0.0"); err == nil {
 		t.Error("a definition was taken for a component")
 	}
-	if _, err := wiring.Artifacts(&resource.RegistryEndpoint{Host: "ftp://x"}); err == nil {
+	if _, err := registries.Artifacts(&resource.RegistryEndpoint{Host: "ftp://x"}, nil); err == nil {
 		t.Error("an endpoint of an unknown scheme was opened")
+	}
+}
+
+// TestArtifactsOfARegistry: with the pull secret's credentials, and from the cache
+// when the registry is gone.
+func TestArtifactsOfARegistry(t *testing.T) {
+	handler, err := registry.New(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "user" || password != "sesame" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	config := []byte(`{"auths":{"` + strings.TrimPrefix(server.URL, "http://") + `":{"username":"user","password":"sesame"}}}`)
+	credentials, err := oras.PullSecret(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := oras.OpenStore(server.URL, oras.Options{Credentials: credentials})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Push(t.Context(), "a:1", oras.Package{Content: []byte("component")}); err != nil {
+		t.Fatal(err)
+	}
+
+	endpoint := &resource.RegistryEndpoint{Host: server.URL, PullSecret: "pull"}
+	secret := &resource.Secret{Data: map[string][]byte{".dockerconfigjson": config}}
+	dir := t.TempDir()
+	component := func(secret *resource.Secret) (string, error) {
+		t.Helper()
+		artifacts, err := wiring.NewRegistries(dir, slog.New(slog.DiscardHandler)).Artifacts(endpoint, secret)
+		if err != nil {
+			return "", err
+		}
+		content, _, err := artifacts.Component(t.Context(), "a:1")
+		return string(content), err
+	}
+	if _, err := component(nil); !errors.Is(err, oras.ErrDenied) {
+		t.Errorf("without the secret: %v", err)
+	}
+	if _, err := component(&resource.Secret{}); err == nil || !strings.Contains(err.Error(), "has no .dockerconfigjson; kubectl create secret docker-registry") {
+		t.Errorf("with another secret: %v", err)
+	}
+	if got, err := component(secret); err != nil || got != "component" {
+		t.Errorf("with the secret: %q, %v", got, err)
+	}
+	server.Close()
+	if got, err := component(secret); err != nil || got != "component" {
+		t.Errorf("after the registry is gone: %q, %v", got, err)
+	}
+}
+
+// TestNoPlaceForACache: a registry is used without one.
+func TestNoPlaceForACache(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	registries := wiring.NewRegistries(file, slog.New(slog.DiscardHandler))
+	if _, err := registries.Artifacts(&resource.RegistryEndpoint{Host: "localhost:1"}, nil); err != nil {
+		t.Error(err)
 	}
 }
