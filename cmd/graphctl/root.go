@@ -36,6 +36,7 @@ func newRoot() *cobra.Command {
 		newResolve(),
 		newRun(),
 		newTags(),
+		newTest(),
 		newValidate(),
 		newVersion(),
 	)

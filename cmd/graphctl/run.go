@@ -30,12 +30,25 @@ import (
 
 // runFlags are the flags of graphctl run.
 type runFlags struct {
+	simulationFlags
+	inputs []string
+	output string
+}
+
+// simulationFlags are the flags of what runs graphs in virtual time.
+type simulationFlags struct {
 	modules moduleFlags
-	inputs  []string
 	set     []string
 	options []string
-	output  string
 	level   string
+}
+
+func (f *simulationFlags) add(cmd *cobra.Command) {
+	f.modules.add(cmd)
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.set, "set", nil, "`KEY=VALUE` of a parameter of the graph")
+	flags.StringArrayVar(&f.options, "option", nil, "`KEY=VALUE` of an option of the run, such as lateness=1s")
+	flags.StringVar(&f.level, "log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error")
 }
 
 func newRun() *cobra.Command {
@@ -58,13 +71,10 @@ output, everything else to standard error.`,
 		Args:    exactly("GRAPH.yaml"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
-	f.modules.add(cmd)
+	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.inputs, "input", nil, "`DIR|FILE` with the messages; SOURCE=DIR|FILE for each where a graph has several sources")
-	flags.StringArrayVar(&f.set, "set", nil, "`KEY=VALUE` of a parameter of the graph")
-	flags.StringArrayVar(&f.options, "option", nil, "`KEY=VALUE` of an option of the run, such as lateness=1s")
 	flags.StringVar(&f.output, "output", "", "`FILE` to write the results to (default standard output)")
-	flags.StringVar(&f.level, "log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error")
 	return cmd
 }
 
@@ -140,7 +150,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 }
 
 // logger writes to w without times: they would be those of the machine.
-func (f *runFlags) logger(w io.Writer) (*slog.Logger, error) {
+func (f *simulationFlags) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return nil, &usageError{fmt.Sprintf("invalid argument %q for --log-level; want debug, info, warn or error", f.level)}
@@ -157,7 +167,7 @@ func (f *runFlags) logger(w io.Writer) (*slog.Logger, error) {
 }
 
 // configuration reads --set and --option.
-func (f *runFlags) configuration() (settings []plan.Setting, options plan.Options, err error) {
+func (f *simulationFlags) configuration() (settings []plan.Setting, options plan.Options, err error) {
 	for _, s := range f.set {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok || key == "" {
@@ -219,11 +229,7 @@ func (f *runFlags) openInputs(p *plan.Plan, stdin io.Reader) (opened inputs, sta
 		ahead := &lookAhead{Input: in}
 		opened = append(opened, input{ahead, recording.NewSource(ahead)})
 	}
-	first, err := opened[0].Input.(*lookAhead).peek()
-	if err == nil && first.Stamped {
-		start = first.Time.Time()
-	}
-	return opened, start, nil // an error of the first message comes again when it is read
+	return opened, opened[0].Input.(*lookAhead).start(), nil
 }
 
 // inputPaths returns what --input says for each source of p.
@@ -284,6 +290,15 @@ func (l *lookAhead) peek() (recording.Record, error) {
 	return l.first, l.err
 }
 
+// start is when a run over this input starts: the time of the first message, or the
+// zero Time where it has none. What is wrong with that message is told when it is read.
+func (l *lookAhead) start() time.Time {
+	if first, err := l.peek(); err == nil && first.Stamped {
+		return first.Time.Time()
+	}
+	return time.Time{}
+}
+
 // Read implements recording.Input.
 func (l *lookAhead) Read() (recording.Record, error) {
 	if l.peeked {
@@ -313,6 +328,16 @@ func (ins inputs) showProgress(w io.Writer) (stop func()) {
 		}
 		return share, fmt.Sprintf("%d messages", messages)
 	})
+}
+
+// isTerminal reports whether people look at what is written to w.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // output is where results go, buffered.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/engine"
+	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/hlc"
@@ -18,6 +19,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/schedule"
+	"github.com/wasm-graph/graphd/engine/state"
 	"github.com/wasm-graph/graphd/engine/state/memory"
 	"github.com/wasm-graph/graphd/oras"
 )
@@ -28,7 +30,7 @@ type Modules map[string]*processor.Module
 // LoadModules fetches and compiles the modules of d. What can't be fetched or
 // compiled, or lacks what an operation asks of it, is a problem at the place where d
 // asks for it.
-func LoadModules(ctx context.Context, compiler *Compiler, source oras.Source, d *graph.Definition) (Modules, document.Problems) {
+func LoadModules(ctx context.Context, compiler deploy.Compiler, source oras.Source, d *graph.Definition) (Modules, document.Problems) {
 	modules := Modules{}
 	problems := d.CheckModules(func(ref string) ([]graph.Kind, error) {
 		artifact, err := source.Fetch(ctx, ref, oras.Component)
@@ -54,8 +56,19 @@ func LoadModules(ctx context.Context, compiler *Compiler, source oras.Source, d 
 type Simulation struct {
 	Time *schedule.VirtualTime
 	// Seed of everything random, beside an operation's name: the definition.
-	Seed   []byte
+	Seed []byte
+	// State is the state store; nil means one of this simulation's own.
+	State  state.Store
 	Logger *slog.Logger
+}
+
+// NewSimulatedState returns a state store whose time is what now says, for
+// simulations that share one.
+func NewSimulatedState(now func() time.Time) state.Store {
+	return memory.New(memory.Config{
+		Clock: hlc.NewClock(hlc.Config{Node: engine.VirtualNode, Now: now, MaxDrift: -1}),
+		Now:   now,
+	})
 }
 
 // fuelPerSecond is the work that stands for a second of a deadline.
@@ -63,10 +76,10 @@ const fuelPerSecond = 1_000_000_000
 
 // Openers returns what opens the operators of p, by place in p.
 func (s Simulation) Openers(p *plan.Plan, modules Modules) []operator.Opener {
-	store := memory.New(memory.Config{
-		Clock: hlc.NewClock(hlc.Config{Node: engine.VirtualNode, Now: s.Time.Now, MaxDrift: -1}),
-		Now:   s.Time.Now,
-	})
+	store := s.State
+	if store == nil {
+		store = NewSimulatedState(s.Time.Now)
+	}
 	openers := make([]operator.Opener, len(p.Nodes))
 	for i, n := range p.Nodes {
 		if n.Module == "" {
