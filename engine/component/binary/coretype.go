@@ -14,23 +14,20 @@ const (
 // coreType reads a core:type and adds it to the scope's index space.
 func (d *decoder) coreType() *CoreTypeDef {
 	def := &CoreTypeDef{Offset: d.pos}
-	switch d.peek() {
+	switch b := d.byte("core type"); b {
 	case coreModuleCode:
-		d.pos++
 		def.Module = d.coreModuleType()
 	case 0x00: // before a sub type, whose code is that of a module type
-		d.pos++
 		if b := d.byte("core type"); b != coreModuleCode {
 			d.invalid(b, "core type")
 		}
 		d.noSupertypes()
-		d.coreFuncType()
+		d.coreFuncType(d.byte("core type"))
 	case coreFinalCode:
-		d.pos++
 		d.noSupertypes()
-		def.Func = d.coreFuncType()
+		def.Func = d.coreFuncType(d.byte("core type"))
 	default:
-		def.Func = d.coreFuncType()
+		def.Func = d.coreFuncType(b)
 	}
 	d.defineCoreType(def.Func)
 	return def
@@ -44,8 +41,9 @@ func (d *decoder) noSupertypes() {
 	}
 }
 
-func (d *decoder) coreFuncType() *core.FuncType {
-	switch b := d.byte("core type"); b {
+// coreFuncType reads the rest of a core function type, whose code is b.
+func (d *decoder) coreFuncType(b byte) *core.FuncType {
+	switch b {
 	case coreFuncCode:
 		return &core.FuncType{
 			Params:  vecOf(d, "core parameter", d.coreValType),
@@ -91,7 +89,7 @@ func (d *decoder) coreModuleType() *CoreModuleType {
 				Module: d.name("core import module"), Name: d.name("core import name"), Type: d.coreExternType(),
 			})
 		case 0x01:
-			d.defineCoreType(d.coreFuncType())
+			d.defineCoreType(d.coreFuncType(d.byte("core type")))
 		case 0x02:
 			d.coreTypeAlias()
 		case 0x03:
