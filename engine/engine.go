@@ -24,6 +24,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/schedule"
+	"github.com/wasm-graph/graphd/engine/window"
 )
 
 // DefaultGrace is how long a graph that is stopped may take to finish what it has
@@ -47,6 +48,10 @@ type Config struct {
 	Sinks   []endpoint.Sink   // by place in Plan.Sinks; one may stand in several places
 	// DeadLetter takes dropped messages; default: they are only counted and logged.
 	DeadLetter endpoint.Sink
+	// Windows keeps what delays and accumulates hold, so that it outlives the process;
+	// default: it is kept in memory, and its messages stay unsettled. Used only by
+	// plans that are timed, in real time. Its owner closes it after Run.
+	Windows window.Store
 	// HLC is the node's clock: it merges the stamps of messages, and gives its node id
 	// to what is stamped here. Not used in virtual time.
 	HLC     *hlc.Clock
@@ -93,6 +98,9 @@ func New(c Config) (*Graph, error) {
 	}
 	if c.Virtual == nil {
 		worker.Node, worker.Observe = c.HLC.Node(), g.observe
+		if c.Plan.Timed {
+			worker.Windows = c.Windows
+		}
 	}
 	var err error
 	if g.worker, err = schedule.New(worker); err != nil {
@@ -136,7 +144,7 @@ func (g *Graph) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.worker.Close()) }()
-	if g.config.Plan.Timed && g.config.Virtual == nil {
+	if g.config.Plan.Timed && g.config.Virtual == nil && g.config.Windows == nil {
 		g.config.Logger.Warn("open windows are kept in memory only: their messages stay unacknowledged until the window has closed, "+
 			"so a source that delivers few messages without acknowledgement may stall", "graph", g.config.Plan.Graph)
 	}

@@ -36,6 +36,9 @@ func (g *Graph) Health() Health {
 	if unwell := g.worker.Unwell(); len(unwell) > 0 {
 		return Health{Degraded, "DataflowGraphModuleRuntimeFault", "faulting again and again: " + strings.Join(unwell, ", ")}
 	}
+	if trouble := g.worker.Trouble(); trouble != "" {
+		return Health{Degraded, "DataflowGraphProcessingFailed", "open windows can't be kept, so nothing more is acknowledged: " + trouble}
+	}
 	for i, s := range g.config.Sources {
 		if !s.Connected() {
 			return Health{Degraded, "DataflowGraphSourceChannelClosed", fmt.Sprintf("source %q is not connected", g.operation(g.config.Plan.Sources[i]))}

@@ -21,12 +21,17 @@ type LatePolicy string
 // DriftPolicy says what becomes of a message whose stamp is too far in the future.
 type DriftPolicy string
 
+// Durability says where open windows are kept.
+type Durability string
+
 // The policies.
 const (
-	AdmitLate LatePolicy  = "admit" // move it to the frontier; the default
-	DropLate  LatePolicy  = "drop"
-	Restamp   DriftPolicy = "stamp" // stamp it locally; the default
-	DropDrift DriftPolicy = "drop"
+	DiskDurability Durability  = "disk"  // outlive the process; the default where there is a data folder
+	NoDurability   Durability  = "none"  // kept in memory, and their messages unacknowledged
+	AdmitLate      LatePolicy  = "admit" // move it to the frontier; the default
+	DropLate       LatePolicy  = "drop"
+	Restamp        DriftPolicy = "stamp" // stamp it locally; the default
+	DropDrift      DriftPolicy = "drop"
 )
 
 // Defaults of the options whose zero value means their default.
@@ -49,6 +54,7 @@ type Options struct {
 	MaxStall    time.Duration  // how long a silent source may hold up time; default 0: for ever
 	DriftPolicy DriftPolicy    // default Restamp
 	DeadLetter  string         // "<endpoint>/<topic>"; default none
+	Durability  Durability     // default DiskDurability
 	Deadline    time.Duration  // of a call; default 1 s
 	Memory      uint64         // bytes for an instance; default 256 MiB
 	// Operations are the options of single operations, by name with "/" written ".".
@@ -116,13 +122,7 @@ func (o *Options) set(name, value string) (err error) {
 	case "memory":
 		o.Memory, err = quantity(value)
 	case "durability":
-		switch value {
-		case "none":
-		case "disk":
-			return fmt.Errorf("%w: open windows are kept in memory, and their messages acknowledged once they fired; write none", ErrNotSupported)
-		default:
-			_, err = oneOf(value, "disk", "none")
-		}
+		o.Durability, err = oneOf(value, DiskDurability, NoDurability)
 	case "on-swap", "follow-interval":
 		return ErrNotSupported
 	default:

@@ -45,6 +45,9 @@ type node struct {
 	holds  atomic.Int64        // messages in held
 }
 
+// folds reports whether n is an accumulate.
+func (n *node) folds() bool { return n.kind == operator.Accumulate }
+
 // open makes an instance; a panic of the opener is an error.
 func (n *node) open(ctx context.Context) (instance operator.Instance, err error) {
 	defer catch(&err)
@@ -109,6 +112,9 @@ func (n *node) doAccumulate(ctx context.Context, staged *message.Message, batch 
 func (w *Worker) step(ctx context.Context, index int, m *message.Message) {
 	n := &w.nodes[index]
 	n.in.Add(1)
+	if n.held != nil && w.current.mute {
+		return
+	}
 	for try := 0; w.failure == nil; try++ {
 		var err error
 		switch n.kind {
@@ -250,13 +256,15 @@ func (n *node) crowded(now time.Time) bool {
 	return count >= crowd && now.UnixMilli()-n.recent[(count+1)%crowd].Load() < crowdTime.Milliseconds()
 }
 
-// drop gives up at n what the worker is working on, because of err.
-func (w *Worker) drop(ctx context.Context, n *node, err error) {
+// drop gives up at n what the worker is working on, because of err, and returns what
+// that is called.
+func (w *Worker) drop(ctx context.Context, n *node, err error) reason {
 	why := reasonFault
 	if refused(err) {
 		why = reasonRefused
 	}
 	w.discard(ctx, n, why, err)
+	return why
 }
 
 // discard counts and logs that what the worker is working on is dropped at n, and
@@ -272,7 +280,8 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 			slog.Any("error", err), slog.String("topic", w.current.origin.Topic), slog.Uint64("suppressed", skipped))
 	}
 	if w.deadLetter != nil {
-		w.sendDead(ctx, w.current.origin, w.current.claim, n.name, why, err)
+		w.current.sent = true
+		w.sendDead(ctx, w.current.origin, w.current.claim, n.name, why, err, w.current.gated)
 	}
 }
 

@@ -13,7 +13,9 @@
 // What is held for later, by a delay or an accumulate, is worked on when the
 // graph's frontier passes its time: time after time, and for each time node after
 // node in the plan's order, so that a window's result is there before the window
-// after it closes. Windows are kept in memory; their messages stay unsettled until
+// after it closes. With a window store, what is held is written down, and its
+// messages are settled as soon as that is done; what a worker finds there when it is
+// opened, it goes on with (see journal.go). Without one, they stay unsettled until
 // what came of them is safe.
 //
 // In virtual time the caller steps the worker itself; clock and frontier follow the
@@ -35,6 +37,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/progress"
+	"github.com/wasm-graph/graphd/engine/window"
 )
 
 // DefaultInbox is how many messages wait for the worker at most.
@@ -55,6 +58,10 @@ type Config struct {
 	Clock      Clock        // default SystemClock
 	Virtual    *VirtualTime // instead of Clock: time follows the input
 	Node       string       // node id of the stamps that the worker makes
+	// Windows keeps what delays and accumulates hold; nil: it is kept in memory only.
+	// It is not for virtual time, nor for plans that are not timed. The worker's owner
+	// closes it.
+	Windows window.Store
 	// Observe is told every stamp that a message brought along, to merge it into the
 	// node's own clock; nil: nobody is interested. Called from any goroutine.
 	Observe func(hlc.Timestamp)
@@ -93,6 +100,7 @@ type Worker struct {
 	batch   []arrival // being worked on
 	sequel  []arrival // the part of batch not worked on yet
 	failure error     // why the worker can't go on
+	journal *journal  // nil without a window store
 
 	counters counters
 
@@ -133,6 +141,9 @@ type arrival struct {
 	source  int
 	epoch   progress.Epoch
 	drop    reason // not empty: it is dropped for that reason
+
+	position    endpoint.Position
+	redelivered bool
 }
 
 // claim is a hold on what is not safe yet: a message of a source, or all those that
@@ -140,13 +151,15 @@ type arrival struct {
 type claim struct {
 	source int
 	epoch  progress.Epoch
-	window *window // not nil: the others don't count
+	group  *group // not nil: the others don't count
 }
 
-// window is what a fired accumulate stands for.
-type window struct {
+// group is what the result of a window stands for: the claims of those that went
+// into it, or a record in the window store.
+type group struct {
 	holds  int
 	claims []claim
+	frozen uint64 // serial number of the record; 0: none
 }
 
 // current is what the worker is working on.
@@ -154,6 +167,9 @@ type current struct {
 	origin *message.Message // as it came from the source, or from the window
 	at     hlc.Timestamp    // logical time
 	claim  claim
+	mute   bool // what is to be held of it is so already
+	gated  bool // what is sent waits for the commit
+	sent   bool // something was sent
 }
 
 // New returns a worker that has opened nothing yet.
@@ -202,6 +218,12 @@ func New(c Config) (*Worker, error) {
 	for i, index := range c.Plan.Sinks {
 		w.nodes[index].sink = c.Sinks[i]
 	}
+	if c.Windows != nil {
+		if w.virtual != nil || len(w.timed) == 0 {
+			return nil, errors.New("schedule: a window store is given to a worker that has no use for it")
+		}
+		w.journal = w.newJournal(c.Windows)
+	}
 	for range c.Plan.Sources {
 		w.sources = append(w.sources, source{
 			frontier: progress.NewFrontier(w.lateness(), c.Options.MaxStall.Milliseconds(), progress.Beginning),
@@ -217,9 +239,14 @@ func (w *Worker) lateness() int64 {
 	return plan.DefaultLateness.Milliseconds()
 }
 
-// Open opens an instance of every operation. On an error those opened before are
-// closed.
+// Open reads what is in the window store, and opens an instance of every operation.
+// On an error those opened before are closed.
 func (w *Worker) Open(ctx context.Context) error {
+	if w.journal != nil {
+		if err := w.load(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		if n.opener == nil {
@@ -273,12 +300,18 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 		return false
 	}
 	w.counters.received.Add(1)
-	a := arrival{message: d.Message, source: from}
+	a := arrival{message: d.Message, source: from, position: d.Position, redelivered: d.Redelivered}
 	a.drop = w.stamp(d.Message, now, stamp, stamped)
 	if len(w.timed) > 0 {
 		s.frontier.Received(progress.Time(now.UnixMilli()), progress.Time(d.Message.Time.Millis))
-		if late := w.admit(d.Message); a.drop == "" {
-			a.drop = late
+		again := false
+		if w.journal != nil { // what is in a window already can't come too late for it
+			_, again = w.journal.recall(from, d.Position, d.Redelivered)
+		}
+		if !again {
+			if late := w.admit(d.Message); a.drop == "" {
+				a.drop = late
+			}
 		}
 	}
 	a.epoch = s.ledger.Open(receipt{settle: d.Settle, received: now})
@@ -325,17 +358,39 @@ func (w *Worker) rouse() {
 // Run works until the worker is stopped or ended, everything taken is worked on,
 // and every sink has confirmed. When ctx ends before, it returns ctx's error at
 // once, and what isn't settled by then never will be. Any other error says that a
-// sink broke its contract or an operation can't be had any more.
+// sink broke its contract, an operation can't be had any more, or windows can't be
+// kept.
 func (w *Worker) Run(ctx context.Context) error {
+	if w.journal == nil {
+		return w.run(ctx)
+	}
+	committing, cancel := context.WithCancel(ctx)
+	var committer sync.WaitGroup
+	committer.Go(func() { w.commitAll(committing) })
+	defer committer.Wait()
+	defer close(w.journal.orders)
+	defer cancel()
+	if w.resume(ctx); w.failure != nil {
+		return w.failure
+	}
+	return w.run(ctx)
+}
+
+func (w *Worker) run(ctx context.Context) error {
 	var ticks <-chan time.Time
 	if len(w.timed) > 0 && w.virtual == nil {
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
+	var committed <-chan *transaction
+	if w.journal != nil {
+		committed = w.journal.committed
+	}
 	for {
 		work, done := w.fetch()
 		w.work(ctx, ticks)
+		w.flush(ctx)
 		switch {
 		case w.failure != nil:
 			return w.failure
@@ -348,6 +403,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-w.wake:
 		case <-ticks:
 			w.advance(ctx)
+		case t := <-committed:
+			w.deliver(ctx, t)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -377,7 +434,7 @@ func (w *Worker) fetch() (work, done bool) {
 	if len(w.batch) > 0 || w.returned != nil {
 		return true, false
 	}
-	if w.stopped && w.inFlight == 0 && (!w.ended || !w.holding()) {
+	if w.stopped && w.inFlight == 0 && (!w.ended || !w.holding()) && !w.pending() {
 		return false, true
 	}
 	if w.ended && w.holding() {
@@ -394,6 +451,7 @@ func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 	for i := range w.batch {
 		w.sequel = w.batch[i+1:]
 		w.arrive(ctx, &w.batch[i])
+		w.flush(ctx)
 		if w.failure != nil {
 			return
 		}
@@ -418,13 +476,28 @@ func (w *Worker) arrive(ctx context.Context, a *arrival) {
 	w.current = current{origin: a.message, at: a.message.Time, claim: claim{source: a.source, epoch: a.epoch}}
 	n := &w.nodes[w.plan.Sources[a.source]]
 	n.in.Add(1)
-	if a.drop != "" {
+	var before known
+	if w.journal != nil {
+		w.mu.Lock()
+		before, w.current.mute = w.journal.recall(a.source, a.position, a.redelivered)
+		w.mu.Unlock()
+	}
+	switch {
+	case w.current.mute && !before.sent:
+		// Windows have all of it.
+	case a.drop != "":
 		w.discard(ctx, n, a.drop, a.drop.err())
-	} else {
+	default:
 		w.pass(ctx, n, 0, a.message)
 	}
 	if w.failure != nil {
 		return // unsettled, so it will come again
+	}
+	switch {
+	case w.current.mute:
+		w.secure(w.current.claim) // the first time may not be committed yet
+	case w.journal != nil:
+		w.remember(a, w.current.sent)
 	}
 	w.release(w.current.claim)
 	if w.virtual != nil && len(w.timed) > 0 {

@@ -30,11 +30,13 @@ func (w *Worker) send(ctx context.Context, n *node, m *message.Message) {
 	t := w.ticket(w.current.claim)
 	t.node, t.origin = n, w.current.origin
 	t.fill(m)
-	w.handOver(ctx, n.sink, t)
+	w.current.sent = true
+	w.dispatch(ctx, t, w.current.gated)
 }
 
-// sendDead sends origin, which was dropped, to the dead letters.
-func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim, operation string, why reason, err error) {
+// sendDead sends origin, which was dropped, to the dead letters; gated: once the
+// current step is committed.
+func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim, operation string, why reason, err error, gated bool) {
 	t := w.ticket(c)
 	t.node, t.origin = nil, origin
 	t.fill(origin)
@@ -42,7 +44,16 @@ func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim,
 		message.Property{Key: ReasonProperty, Value: string(why)},
 		message.Property{Key: OperationProperty, Value: operation},
 		message.Property{Key: ErrorProperty, Value: err.Error()})
-	w.handOver(ctx, w.deadLetter, t)
+	w.dispatch(ctx, t, gated)
+}
+
+// dispatch sends a ticket's message, now or once the current step is committed.
+func (w *Worker) dispatch(ctx context.Context, t *ticket, gated bool) {
+	if gated {
+		w.journal.next.sends = append(w.journal.next.sends, t)
+		return
+	}
+	w.handOver(ctx, t)
 }
 
 // ticket returns a ticket that holds c.
@@ -76,7 +87,11 @@ func (t *ticket) fill(m *message.Message) {
 
 // handOver sends a ticket's message. The worker ends where the sink doesn't take
 // it, and leaves its origin unsettled.
-func (w *Worker) handOver(ctx context.Context, sink endpoint.Sink, t *ticket) {
+func (w *Worker) handOver(ctx context.Context, t *ticket) {
+	sink := w.deadLetter
+	if t.node != nil {
+		sink = t.node.sink
+	}
 	if err := sink.Send(ctx, &t.out, t.confirm); err != nil {
 		if ctx.Err() == nil {
 			err = fmt.Errorf("schedule: send: %w", err)
@@ -148,7 +163,7 @@ func (w *Worker) bury(ctx context.Context) {
 	w.mu.Unlock()
 	for t := list; t != nil && w.failure == nil; {
 		next := t.next
-		w.sendDead(ctx, t.origin, t.claim, t.node.name, reasonUndeliverable, t.err)
+		w.sendDead(ctx, t.origin, t.claim, t.node.name, reasonUndeliverable, t.err, false)
 		w.mu.Lock()
 		w.discharge(t)
 		w.mu.Unlock()
@@ -158,8 +173,8 @@ func (w *Worker) bury(ctx context.Context) {
 
 // hold adds a hold to c; w.mu is held.
 func (w *Worker) hold(c claim) {
-	if c.window != nil {
-		c.window.holds++
+	if c.group != nil {
+		c.group.holds++
 		return
 	}
 	w.sources[c.source].ledger.Hold(c.epoch, 1)
@@ -175,12 +190,17 @@ func (w *Worker) release(c claim) {
 // unhold takes a hold from c and settles what has none left; w.mu is held. Settling
 // under the lock keeps its order; it doesn't block, says package endpoint.
 func (w *Worker) unhold(c claim) {
-	if c.window != nil {
-		c.window.holds--
-		if c.window.holds == 0 {
-			for _, c := range c.window.claims {
-				w.unhold(c)
-			}
+	if c.group != nil {
+		c.group.holds--
+		if c.group.holds > 0 {
+			return
+		}
+		for _, c := range c.group.claims {
+			w.unhold(c)
+		}
+		if c.group.frozen != 0 {
+			w.journal.thawed = append(w.journal.thawed, c.group.frozen)
+			w.rouse()
 		}
 		return
 	}

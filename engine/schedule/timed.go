@@ -9,7 +9,6 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
-	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/progress"
 )
 
@@ -27,7 +26,12 @@ type page struct {
 	at      hlc.Timestamp
 	entries []entry          // of a delay: all; of an accumulate: those not folded yet
 	staged  *message.Message // of an accumulate: what is folded so far
-	claims  []claim          // of what is folded
+	folded  int              // how many messages are in that
+	claims  []claim          // of them, without a window store
+
+	// With a window store:
+	next     uint64 // number of the next message
+	unfolded int    // bytes of the messages in the store that are in staged
 }
 
 // entry is a message held.
@@ -35,6 +39,8 @@ type entry struct {
 	message *message.Message
 	origin  *message.Message
 	claim   claim
+	number  uint64 // in its page, with a window store
+	size    int    // bytes in the store
 }
 
 // page returns the page for at, a new one if there is none.
@@ -105,31 +111,49 @@ func (w *Worker) delay(ctx context.Context, n *node, m *message.Message, until h
 func (w *Worker) accumulate(ctx context.Context, n *node, m *message.Message) {
 	p := w.keep(n, w.current.at, m)
 	if len(p.entries) == foldAt {
-		w.fold(ctx, n, p)
+		entries := p.entries
+		p.entries = p.entries[:0]
+		w.fold(ctx, n, p, entries, open)
 	}
 }
 
+// keep puts m into the page of n for a time.
 func (w *Worker) keep(n *node, at hlc.Timestamp, m *message.Message) *page {
 	p := n.held.page(at)
-	p.entries = append(p.entries, entry{message: m, origin: w.current.origin, claim: w.current.claim})
+	e := entry{message: m, origin: w.current.origin, claim: w.current.claim}
+	if j := w.journal; j != nil {
+		e.claim = claim{group: j.safe}
+		e.number = p.next
+		p.next++
+		e.size = w.putEntry(n, p, e)
+		w.secure(w.current.claim)
+	} else {
+		w.mu.Lock()
+		w.hold(e.claim)
+		w.mu.Unlock()
+	}
+	p.entries = append(p.entries, e)
 	n.holds.Add(1)
-	w.mu.Lock()
-	w.hold(w.current.claim)
-	w.mu.Unlock()
 	return p
 }
 
-// fold folds the entries of p into what is staged. Where the operator can't take
-// them together, it gets them one by one, and only those are dropped that it can't
-// take.
-func (w *Worker) fold(ctx context.Context, n *node, p *page) {
+// stage is how far a window is when messages are folded.
+type stage uint8
+
+const (
+	open    stage = iota // more may come
+	closing              // these are the last
+	folded               // they have been folded before, and the store says so
+)
+
+// fold folds entries into what p has staged. Where the operator can't take them
+// together, it gets them one by one, and only those are dropped that it can't take.
+func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s stage) {
 	saved := w.current
 	defer func() { w.current = saved }()
 	if p.staged == nil {
 		p.staged = &message.Message{Time: hlc.Timestamp{Millis: p.at.Millis, Node: w.node}}
 	}
-	entries := p.entries
-	p.entries = p.entries[:0]
 	if len(entries) > 1 {
 		batch := make([]*message.Message, len(entries))
 		for i, e := range entries {
@@ -137,15 +161,15 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page) {
 		}
 		staged, err := n.doAccumulate(ctx, p.staged, batch)
 		if err == nil {
-			p.take(staged, entries...)
+			w.take(n, p, staged, entries, s)
 			return
 		}
 		if !w.survive(ctx, n, err) {
 			return
 		}
 	}
-	for _, e := range entries {
-		w.foldOne(ctx, n, p, e, len(entries) == 1)
+	for i := range entries {
+		w.foldOne(ctx, n, p, entries[i:i+1], len(entries) == 1, s)
 		if w.failure != nil {
 			return
 		}
@@ -153,32 +177,55 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page) {
 }
 
 // foldOne folds a single entry, with a second try if again says so, or drops it.
-func (w *Worker) foldOne(ctx context.Context, n *node, p *page, e entry, again bool) {
-	w.current = current{origin: e.origin, at: p.at, claim: e.claim}
+func (w *Worker) foldOne(ctx context.Context, n *node, p *page, single []entry, again bool, s stage) {
+	e := &single[0]
 	for {
 		staged, err := n.doAccumulate(ctx, p.staged, []*message.Message{e.message})
 		if err == nil {
-			p.take(staged, e)
+			w.take(n, p, staged, single, s)
 			return
 		}
 		if !w.survive(ctx, n, err) {
 			return
 		}
 		if !again || !retryable(err) {
-			w.drop(ctx, n, err)
-			n.holds.Add(-1)
-			w.release(e.claim)
+			w.expel(ctx, n, p, e, err)
 			return
 		}
 		again = false
 	}
 }
 
+// expel drops an entry that n can't take.
+func (w *Worker) expel(ctx context.Context, n *node, p *page, e *entry, err error) {
+	n.holds.Add(-1)
+	if w.journal == nil {
+		w.current = current{origin: e.origin, at: p.at, claim: e.claim}
+		w.drop(ctx, n, err)
+		w.release(e.claim)
+		return
+	}
+	w.begin(e.origin, p.at)
+	why := w.drop(ctx, n, err)
+	w.removeEntry(n, p, e.number)
+	w.end(freezeDead(n, p.at, e.origin, why, err))
+}
+
 // take makes staged what p has folded, entries included.
-func (p *page) take(staged *message.Message, entries ...entry) {
+func (w *Worker) take(n *node, p *page, staged *message.Message, entries []entry, s stage) {
 	p.staged = staged
+	p.folded += len(entries)
+	if w.journal == nil {
+		for _, e := range entries {
+			p.claims = append(p.claims, e.claim)
+		}
+		return
+	}
 	for _, e := range entries {
-		p.claims = append(p.claims, e.claim)
+		p.unfolded += e.size
+	}
+	if s == open {
+		w.putCut(n, p, entries[len(entries)-1].number)
 	}
 }
 
@@ -237,35 +284,61 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 
 // fire lets out what n has held.
 func (w *Worker) fire(ctx context.Context, n *node, p *page) {
-	if n.kind == operator.Delay {
-		for _, e := range p.entries {
-			if w.failure != nil {
-				return
-			}
-			w.current = current{origin: e.origin, at: p.at, claim: e.claim}
-			w.pass(ctx, n, 0, e.message)
-			w.letGo(n, 1, e.claim)
-		}
+	if n.folds() {
+		w.shut(ctx, n, p)
 		return
 	}
-	if len(p.entries) > 0 {
-		w.fold(ctx, n, p)
+	for i := range p.entries {
+		e := &p.entries[i]
+		if w.journal != nil {
+			w.begin(e.origin, p.at)
+		} else {
+			w.current = current{origin: e.origin, at: p.at, claim: e.claim}
+		}
+		w.pass(ctx, n, 0, e.message)
+		if w.failure != nil {
+			return
+		}
+		n.holds.Add(-1)
+		if w.journal != nil {
+			w.removeEntry(n, p, e.number)
+			w.end(w.freezeMessage(n, p.at, e.message, e.origin))
+			w.flush(ctx)
+		} else {
+			w.release(e.claim)
+		}
+		*e = entry{} // what is let out need not wait for the rest
 	}
-	if w.failure != nil || len(p.claims) == 0 {
-		return // nothing of the window was left
-	}
-	whole := claim{window: &window{holds: 1, claims: p.claims}}
-	w.current = current{origin: p.staged, at: p.at, claim: whole}
-	w.pass(ctx, n, 0, p.staged)
-	w.letGo(n, int64(len(p.claims)), whole)
 }
 
-// letGo releases a claim on count messages that n held, unless the worker failed on
-// them.
-func (w *Worker) letGo(n *node, count int64, c claim) {
+// shut closes the window p of n and lets its result out.
+func (w *Worker) shut(ctx context.Context, n *node, p *page) {
+	if len(p.entries) > 0 {
+		w.fold(ctx, n, p, p.entries, closing)
+	}
 	if w.failure != nil {
 		return
 	}
-	n.holds.Add(-count)
-	w.release(c)
+	if w.journal != nil {
+		w.removePage(n, p)
+		defer w.flush(ctx)
+	}
+	if p.folded == 0 {
+		return // nothing of the window was left
+	}
+	if w.journal != nil {
+		w.begin(p.staged, p.at)
+	} else {
+		w.current = current{origin: p.staged, at: p.at, claim: claim{group: &group{holds: 1, claims: p.claims}}}
+	}
+	w.pass(ctx, n, 0, p.staged)
+	if w.failure != nil {
+		return
+	}
+	n.holds.Add(-int64(p.folded))
+	if w.journal != nil {
+		w.end(w.freezeMessage(n, p.at, p.staged, p.staged))
+	} else {
+		w.release(w.current.claim)
+	}
 }

@@ -64,28 +64,28 @@ func AppendMessage(b []byte, m *message.Message) []byte {
 	b = append(b, version, byte(m.Kind), flags)
 	b = AppendTime(b, m.Time)
 	for _, text := range []string{m.Topic, m.ContentType, m.Format} {
-		b = appendString(b, text)
+		b = AppendText(b, text)
 	}
 	b = binary.AppendUvarint(b, uint64(m.Width))
 	b = binary.AppendUvarint(b, uint64(m.Height))
 	if m.Payload != nil {
-		b = appendString(b, m.Payload)
+		b = AppendText(b, m.Payload)
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.Properties)))
 	for _, p := range m.Properties {
-		b = appendString(appendString(b, p.Key), p.Value)
+		b = AppendText(AppendText(b, p.Key), p.Value)
 	}
 	if s := m.Schema; s != nil {
-		b = appendString(appendString(appendString(b, s.Reference), s.Name), s.Content)
+		b = AppendText(AppendText(AppendText(b, s.Reference), s.Name), s.Content)
 	}
 	if e := m.Envelope; e != nil {
-		b = appendString(b, e.ResponseTopic)
+		b = AppendText(b, e.ResponseTopic)
 		if !e.Expires.IsZero() {
 			b = binary.AppendVarint(b, e.Expires.Unix())
 			b = binary.AppendUvarint(b, uint64(e.Expires.Nanosecond()))
 		}
 		if e.Correlation != nil {
-			b = appendString(b, e.Correlation)
+			b = AppendText(b, e.Correlation)
 		}
 	}
 	return b
@@ -96,10 +96,11 @@ func AppendTime(b []byte, t hlc.Timestamp) []byte {
 	b = binary.AppendVarint(b, t.Millis)
 	b = binary.AppendUvarint(b, t.Counter)
 	b = binary.AppendUvarint(b, uint64(t.SubMillis))
-	return appendString(b, t.Node)
+	return AppendText(b, t.Node)
 }
 
-func appendString[T string | []byte](b []byte, text T) []byte {
+// AppendText appends a string, as Decoder.Text takes it off.
+func AppendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
