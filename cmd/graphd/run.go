@@ -37,7 +37,8 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the graphs that resources describe",
 		Long: `Run reads resources from YAML files, or all of a folder, and runs the graphs among
 them until it gets SIGTERM or SIGINT; then it finishes what it has taken and
-exits 0. SIGHUP makes it read the files again: only what has changed is replaced.
+exits 0, and a second one ends it at once. SIGHUP makes it read the files again: only
+what has changed is replaced.
 
 http://ADDR serves /healthz, /readyz, /status and /metrics.`,
 		Args: cobra.NoArgs,
