@@ -350,11 +350,31 @@ func (f *runFlags) openOutput(stdout io.Writer) (*output, error) {
 	if f.output == "" {
 		return &output{Writer: bufio.NewWriterSize(stdout, 64<<10)}, nil
 	}
+	if err := f.checkOutput(); err != nil {
+		return nil, err
+	}
 	file, err := os.Create(f.output)
 	if err != nil {
 		return nil, err
 	}
 	return &output{bufio.NewWriterSize(file, 64<<10), file}, nil
+}
+
+// checkOutput refuses an output that would overwrite an input while it is read.
+func (f *runFlags) checkOutput() error {
+	out, err := os.Stat(f.output)
+	if err != nil || !out.Mode().IsRegular() {
+		return nil // there is nothing to lose
+	}
+	for _, arg := range f.inputs {
+		_, path, _ := strings.Cut(arg, "=")
+		for _, path := range []string{arg, path} {
+			if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
+				return fmt.Errorf("--output %s is an input, too, and would be overwritten while it is read; choose another file", f.output)
+			}
+		}
+	}
+	return nil
 }
 
 func (o *output) close() error {
