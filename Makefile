@@ -114,6 +114,18 @@ operators: ## Compile the Go operators into build/artifacts/, with the definitio
 	done
 	@for file in graphs/*.yaml; do cp "$$file" "build/artifacts/graph-$$(basename "$$file")"; done
 
+# Where the published graphs look for their modules.
+PUBLISHED := azure-samples/explore-iot-operations
+
+.PHONY: artifacts
+artifacts: operators ## Push the operators and the definitions to build/layout, an OCI layout, under their published names
+	@go build -o build/graphctl ./cmd/graphctl
+	@rm -rf build/layout
+	@for file in build/artifacts/*.wasm build/artifacts/*.yaml; do \
+	  name="$$(basename "$${file%.*}")"; \
+	  build/graphctl push "$$file" "oci-layout:build/layout:$(PUBLISHED)/$$name:1.0.0"; \
+	done
+
 .PHONY: guests
 guests: ## Build the guests in C, Rust and JavaScript
 	$(MAKE) -C conformance/guests build

@@ -42,12 +42,14 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	goEnv := goEnvironment(t)
+	cache := t.TempDir() // of all scripts
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, goEnv...)
 			env.Setenv("REPO", repo)
 			env.Setenv("BIN", filepath.Dir(graphctl))
+			env.Setenv("XDG_CACHE_HOME", cache)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, ".docker"))
 			return startRegistries(env)
 		},
