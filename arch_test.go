@@ -322,6 +322,9 @@ func TestNoBinaries(t *testing.T) {
 		}
 		stem := strings.TrimSuffix(path.Base(name), ".wasm")
 		folder := path.Dir(name)
+		if _, err := os.Stat(folder + ".wast"); err == nil {
+			return // a suite and the binaries that it holds
+		}
 		for _, dir := range []string{folder, strings.TrimSuffix(folder, "/testdata")} {
 			for _, ext := range []string{".go", ".c", ".rs", ".js", ".py", ".wat"} {
 				if _, err := os.Stat(path.Join(dir, stem+ext)); err == nil {

@@ -56,7 +56,7 @@ func TestReference(t *testing.T) {
 			if n > 0 {
 				mutant = mutate(random, data, places)
 			}
-			ours := check(mutant)
+			ours := verdict(mutant)
 			linking := (*link.Error)(nil)
 			if errors.Is(ours, binary.ErrUnsupported) || errors.As(ours, &linking) {
 				continue // refused for what this project does not support
@@ -97,7 +97,7 @@ func components(t *testing.T) (files []string) {
 	return files
 }
 
-func check(data []byte) error {
+func verdict(data []byte) error {
 	c, err := binary.Decode(data)
 	if err != nil {
 		return err
