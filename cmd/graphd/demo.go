@@ -115,7 +115,7 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 	whole := context.WithoutCancel(ctx)
 	n, err := newNode(whole, uuid.NewString(), logger, func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error) {
 		return artifacts, nil
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/window"
 )
 
 // node is everything that graphs on this machine share.
@@ -20,9 +21,13 @@ type node struct {
 	deployment *deploy.Deployment
 }
 
-// newNode puts a node together; id is the origin of the time stamps it makes, and
-// artifacts opens registries.
-func newNode(ctx context.Context, id string, logger *slog.Logger, artifacts func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error)) (_ *node, err error) {
+// newNode puts a node together; id is the origin of the time stamps it makes,
+// artifacts opens registries, and windows opens window stores: nil keeps windows in
+// memory.
+func newNode(ctx context.Context, id string, logger *slog.Logger,
+	artifacts func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error),
+	windows func(resource.Key) (window.Store, error),
+) (_ *node, err error) {
 	n := &node{}
 	defer func() {
 		if err != nil {
@@ -42,6 +47,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, artifacts func
 	clock := wiring.NewClock(id)
 	launcher, err := deploy.NewLauncher(deploy.LauncherConfig{
 		Artifacts: artifacts,
+		Windows:   windows,
 		Drivers:   drivers,
 		Compiler:  n.compiler,
 		Environment: processor.Environment{

@@ -21,6 +21,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/window"
 )
 
 // Artifacts finds what a graph is made of in one registry. It is safe for
@@ -67,8 +68,11 @@ type LauncherConfig struct {
 	// Environment is what operators get; deadline and memory are set for each.
 	Environment processor.Environment
 	HLC         *hlc.Clock
-	Meter       metric.Meter
-	Logger      *slog.Logger
+	// Windows opens what keeps the open windows of a graph; what it keeps for that key
+	// is the same each time, also after a crash. Default: they are kept in memory.
+	Windows func(resource.Key) (window.Store, error)
+	Meter   metric.Meter
+	Logger  *slog.Logger
 	// FetchTimeout bounds the fetching of all artifacts of a graph. Default 5 minutes.
 	FetchTimeout time.Duration
 }
@@ -126,8 +130,15 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
+	windows, err := l.windows(key, p, options)
+	if err != nil {
+		return err
+	}
+	if windows != nil {
+		defer func() { err = errors.Join(err, windows.Close()) }()
+	}
 	running, err := engine.New(engine.Config{
-		Plan: p, Options: options, Openers: l.openers(p, parts),
+		Plan: p, Options: options, Openers: l.openers(p, parts), Windows: windows,
 		Sources: sources, Sinks: sinks, DeadLetter: deadLetter,
 		HLC: l.config.HLC, Logger: l.config.Logger,
 		Settled: l.metrics.settled(p.Graph),
@@ -147,6 +158,15 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 		return &Failure{InstantiationFailed, err}
 	}
 	return err
+}
+
+// windows opens the window store of a graph that has windows; nil where they are to
+// be kept in memory.
+func (l *Launcher) windows(key resource.Key, p *plan.Plan, options plan.Options) (window.Store, error) {
+	if l.config.Windows == nil || !p.Timed || options.Durability == plan.NoDurability {
+		return nil, nil
+	}
+	return l.config.Windows(key)
 }
 
 // bound is a graph's resource with those it refers to.

@@ -24,6 +24,8 @@ import (
 	"github.com/wasm-graph/graphd/engine/resource"
 	"github.com/wasm-graph/graphd/engine/state"
 	"github.com/wasm-graph/graphd/engine/state/memory"
+	"github.com/wasm-graph/graphd/engine/window"
+	"github.com/wasm-graph/graphd/engine/window/disk"
 	"github.com/wasm-graph/graphd/oras"
 	"github.com/wasm-graph/graphd/oras/cache"
 )
@@ -75,6 +77,14 @@ func NewClock(node string) *hlc.Clock {
 // NewState returns the state store that operators see.
 func NewState(clock *hlc.Clock) state.Store {
 	return memory.New(memory.Config{Clock: clock, Now: time.Now})
+}
+
+// Windows returns what opens the window stores of graphs: a file for each in the data
+// folder.
+func Windows(dataDir string) func(resource.Key) (window.Store, error) {
+	return func(key resource.Key) (window.Store, error) {
+		return disk.Open(filepath.Join(dataDir, "windows", key.Namespace, key.Name+".db"))
+	}
 }
 
 // Node returns the id of this node, a UUID that is kept in the data folder: it
