@@ -20,7 +20,8 @@
 // none. Payloads that are JSON are compared without the white space in them, but byte
 // for byte otherwise; of the objects around them the order of members has no meaning.
 // Paths in select and ignores are keys joined by dots, indexes for arrays, and lead
-// into a payload that is JSON.
+// into a payload that is JSON. An item that is not compared is null, so that the others
+// keep their indexes.
 //
 // These are the tests of Azure's dataflow-dev tool, whose README describes them.
 package graphtest

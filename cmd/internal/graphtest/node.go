@@ -22,6 +22,7 @@ const (
 	array                // items
 	object               // keys, and items of equal number
 	embedded             // a string that is JSON itself: items[0]
+	gap                  // an item of an array that is not compared
 )
 
 // node is a JSON value that keeps its order, its numbers as they are written, and
@@ -82,24 +83,27 @@ func parse(file string, text []byte) (*node, error) {
 	p := &parser{text: text, decoder: json.NewDecoder(bytes.NewReader(text))}
 	p.decoder.UseNumber()
 	n, err := p.value()
-	if err == nil {
-		if _, more := p.decoder.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("more follows after the value")
-		}
+	if err != nil {
+		return nil, p.problem(file, err)
 	}
-	if err == nil {
-		return n, nil
+	end := p.next()
+	if _, err := p.decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, &document.Problem{Severity: document.Error, File: file, Position: end, Message: "not valid JSON: more follows after the value"}
 	}
-	at := p.decoder.InputOffset()
+	return n, nil
+}
+
+// problem says where err, with which reading has stopped, comes from.
+func (p *parser) problem(file string, err error) *document.Problem {
+	at, message := p.decoder.InputOffset(), err.Error()
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) && syntax.Offset > 0 {
-		at = syntax.Offset - 1
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		at, message = int64(len(p.text)), "it ends too early"
+	case errors.As(err, &syntax) && syntax.Offset > at:
+		at = syntax.Offset - 1 // counted behind what is wrong
 	}
-	message := strings.TrimPrefix(err.Error(), "json: ")
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		at, message = int64(len(text)), "it ends too early"
-	}
-	return nil, &document.Problem{Severity: document.Error, File: file, Position: p.position(at), Message: "not valid JSON: " + message}
+	return &document.Problem{Severity: document.Error, File: file, Position: p.position(at), Message: "not valid JSON: " + message}
 }
 
 // maxDepth is how deep arrays and objects may be nested.
@@ -183,7 +187,7 @@ func (n *node) String() string { return string(n.append(nil, "", "")) }
 // item a line, each after prefix and indents.
 func (n *node) append(dst []byte, prefix, indent string) []byte {
 	switch n.kind {
-	case scalar:
+	case scalar, gap:
 		return append(dst, n.text...)
 	case str:
 		return appendText(dst, n.text)
@@ -250,38 +254,50 @@ func (n *node) find(path string, found map[*node]bool) {
 }
 
 // only returns n without everything that neither is in found nor leads there; nil if
-// that is all of it.
+// that is all of it. What is left of an array keeps its index.
 func (n *node) only(found map[*node]bool) *node {
 	if found[n] {
 		return n
 	}
-	return n.filtered(func(item *node) *node { return item.only(found) }, true)
+	c := n.filtered(func(item *node) *node { return item.only(found) })
+	for c.kind == array && len(c.items) > 0 && c.items[len(c.items)-1].kind == gap {
+		c.items = c.items[:len(c.items)-1]
+	}
+	if len(c.items) == 0 {
+		return nil
+	}
+	return c
 }
 
-// without returns n without what is in found.
+// without returns n without what is in found. What is left of an array keeps its
+// index.
 func (n *node) without(found map[*node]bool) *node {
 	if found[n] {
 		return nil
 	}
-	return n.filtered(func(item *node) *node { return item.without(found) }, false)
+	c := n.filtered(func(item *node) *node { return item.without(found) })
+	if c.kind == embedded && len(c.items) == 0 {
+		return nil
+	}
+	return c
 }
 
-// filtered returns a copy of n with what keep makes of its items, without those of
-// which it makes nil. If nothing is left, it is nil itself, if that is asked for.
-func (n *node) filtered(keep func(*node) *node, empty bool) *node {
+// filtered returns a copy of n with what keep makes of its items. Where that is nil
+// the item is left out, or makes a gap in an array.
+func (n *node) filtered(keep func(*node) *node) *node {
 	c := *n
 	c.keys, c.items = nil, nil
 	for i, item := range n.items {
 		if item = keep(item); item == nil {
-			continue
+			if n.kind != array {
+				continue
+			}
+			item = &node{kind: gap, text: "null"}
 		}
 		if n.kind == object {
 			c.keys = append(c.keys, n.keys[i])
 		}
 		c.items = append(c.items, item)
-	}
-	if len(c.items) == 0 && (empty || n.kind == embedded) {
-		return nil
 	}
 	return &c
 }

@@ -36,16 +36,8 @@ type Result struct {
 	Elapsed  time.Duration
 }
 
-// Lines returns the lines of an error's text, one for each problem.
+// Lines returns the lines of an error's text, as lists of errors have one for each.
 func Lines(err error) []string {
-	var list interface{ Unwrap() []error }
-	if errors.As(err, &list) {
-		var lines []string
-		for _, e := range list.Unwrap() {
-			lines = append(lines, Lines(e)...)
-		}
-		return lines
-	}
 	return strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
 }
 
