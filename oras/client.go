@@ -22,9 +22,12 @@ import (
 
 const (
 	defaultBackoff = 250 * time.Millisecond
-	// longestWait bounds a wait between two tries, and what a registry may ask for
-	// with Retry-After.
-	longestWait = time.Minute
+	// longestWait bounds a wait between two tries. A registry that asks for a longer
+	// one, with Retry-After, isn't asked again: that is for the caller to do.
+	longestWait = 30 * time.Second
+	// dialTimeout is how long a connection may take. It isn't tried again: what has no
+	// answer by then is down, and callers may have a copy.
+	dialTimeout = 10 * time.Second
 	// tries of one request.
 	tries = 5
 	// defaultStall is how long a transfer may stand still.
@@ -41,6 +44,7 @@ func newClient(opts Options) *auth.Client {
 	if client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.TLSClientConfig = opts.TLS
+		transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 		transport.ResponseHeaderTimeout = headerTimeout
 		// Digests and sizes are those of the bytes on the wire; a registry has no
 		// reason to compress them, and a hostile one every reason.
@@ -80,6 +84,9 @@ func (p patience) Retry(attempt int, resp *http.Response, err error) (time.Durat
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if wait, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now()); ok {
+			if wait > longestWait {
+				return -1, nil
+			}
 			return wait, nil
 		}
 	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -99,10 +106,10 @@ func (p patience) wait(attempt int) time.Duration {
 // retryAfter reads the header of that name: seconds or a date.
 func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, longestWait), true
+		return time.Duration(seconds) * time.Second, true
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		return min(max(date.Sub(now), 0), longestWait), true
+		return max(date.Sub(now), 0), true
 	}
 	return 0, false
 }
@@ -110,6 +117,10 @@ func retryAfter(header string, now time.Time) (time.Duration, bool) {
 // isBroken reports whether a connection broke, which may not happen again.
 func isBroken(err error) bool {
 	var netErr net.Error
+	var opErr *net.OpError
+	if errors.As(err, &opErr) && opErr.Op == "dial" {
+		return false // there was none
+	}
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, errStalled) ||

@@ -251,7 +251,7 @@ func TestFaultsThatPass(t *testing.T) {
 		wantError(t, err, oras.ErrUnavailable, "refused")
 	})
 	t.Run("not while the caller has given up", func(t *testing.T) {
-		wrap, _ := failing(http.StatusTooManyRequests, 1000, http.Header{"Retry-After": {"3600"}}, anything)
+		wrap, _ := failing(http.StatusTooManyRequests, 1000, http.Header{"Retry-After": {"20"}}, anything)
 		ctx, cancel := contextThatEnds(t)
 		defer cancel()
 		_, err := openStore(t, serve(t, wrap), quick(oras.Options{})).Fetch(ctx, "a:1", oras.Component)

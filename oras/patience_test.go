@@ -5,7 +5,9 @@ package oras
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +30,8 @@ func TestPatience(t *testing.T) {
 		{"last", 4, answer(500, ""), nil, -1, -1},
 		{"asked to wait", 0, answer(429, "7"), nil, 7 * time.Second, 7 * time.Second},
 		{"asked to wait by one who is down", 3, answer(503, "7"), nil, 7 * time.Second, 7 * time.Second},
-		{"asked to wait for a day", 0, answer(429, "86400"), nil, time.Minute, time.Minute},
+		{"asked to wait for a day", 0, answer(429, "86400"), nil, -1, -1},
+		{"asked to wait until far in the future", 0, answer(429, "Fri, 02 Jan 2100 15:04:05 GMT"), nil, -1, -1},
 		{"asked to wait until long ago", 0, answer(429, "Mon, 02 Jan 2006 15:04:05 GMT"), nil, 0, 0},
 		{"asked nonsense", 0, answer(429, "-1"), nil, 875 * time.Millisecond, 1125 * time.Millisecond},
 		{"not found", 0, answer(404, ""), nil, -1, -1},
@@ -36,6 +39,7 @@ func TestPatience(t *testing.T) {
 		{"broken", 0, nil, syscall.ECONNRESET, 875 * time.Millisecond, 1125 * time.Millisecond},
 		{"cut", 0, nil, io.ErrUnexpectedEOF, 875 * time.Millisecond, 1125 * time.Millisecond},
 		{"refused", 0, nil, syscall.ECONNREFUSED, -1, -1},
+		{"dialled in vain", 0, nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, -1, -1},
 		{"other", 0, nil, errors.New("x"), -1, -1},
 	} {
 		got, err := p.Retry(tt.attempt, tt.response, tt.err)

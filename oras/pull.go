@@ -20,8 +20,9 @@ import (
 // Pull writes the files of an artifact to the folder dir, which is made where it
 // isn't there, and returns the manifest and the files' names in dir. They are the
 // layers that have a title, and the first, which is the artifact, even without
-// one. A file appears as a whole, with the right digest, or not at all; a pull that
-// was broken off goes on where it was. Archives among the layers stay archives.
+// one. A file appears as a whole, with the right digest, or not at all (it isn't forced
+// to the disk, for the machine to crash); a pull that was broken off goes on where it
+// was. Archives among the layers stay archives.
 func (s *Store) Pull(ctx context.Context, ref, dir string) (*Manifest, []string, error) {
 	const verb = "pull REF from STORE"
 	r, err := parseReference(ref)
@@ -94,6 +95,9 @@ func (s *Store) pull(ctx context.Context, repo oraslib.ReadOnlyTarget, r referen
 	return names, nil
 }
 
+// transferBuffer is how much is moved at once.
+const transferBuffer = 256 << 10
+
 // sniff tells a component from a graph definition by how it begins.
 func sniff(head []byte) Kind {
 	if bytes.HasPrefix(head, []byte("\x00asm")) {
@@ -136,16 +140,13 @@ func (s *Store) download(ctx context.Context, repo oraslib.ReadOnlyTarget, layer
 	}
 	b := s.transfers.open(ctx, repo, layer, have)
 	defer b.Close()
-	n, err := io.Copy(io.MultiWriter(file, verifier), io.LimitReader(b, layer.Size-have+1))
+	n, err := io.CopyBuffer(io.MultiWriter(file, verifier), io.LimitReader(b, layer.Size-have+1), make([]byte, transferBuffer))
 	if err != nil {
 		return nil, layerError(layer, err)
 	}
 	if have+n != layer.Size || !verifier.Verified() {
 		// Nothing of it can be trusted, so the next pull must not go on with it.
 		return nil, errors.Join(layerError(layer, fmt.Errorf("mismatch: %d bytes came, and have another digest", have+n)), root.Remove(name))
-	}
-	if err := file.Sync(); err != nil {
-		return nil, err
 	}
 	head = make([]byte, 4)
 	if _, err := file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
