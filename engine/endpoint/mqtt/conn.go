@@ -5,6 +5,7 @@ package mqtt
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ const (
 	// keepBuffer is the largest write buffer that is used again; one that grew for a
 	// huge message is let go.
 	keepBuffer = 1 << 20
-	// closeTimeout bounds the flush of a connection that is being closed.
+	// closeTimeout bounds the flush of a connection that is being closed, and then the
+	// wait for the peer to close it, too.
 	closeTimeout = time.Second
 )
 
@@ -41,6 +43,9 @@ type conn struct {
 	sending int    // guarded by mu: bytes that the sender is sending
 	err     error  // guarded by mu: why nothing can be sent any more
 	readErr error  // guarded by mu: why nothing can be read any more
+	orderly bool   // guarded by mu: the last packet was written, the peer will close
+
+	reading sync.Mutex // held by who reads
 
 	wake   chan struct{} // holds one token while pending or err changed
 	sent   chan struct{} // closed when the sender has ended
@@ -78,6 +83,8 @@ func (c *conn) signal() {
 
 // Read reads from the peer.
 func (c *conn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	n, err := c.reader.Read(p)
 	if err != nil {
 		c.mu.Lock()
@@ -148,21 +155,49 @@ func (c *conn) send() {
 	}
 }
 
+// leave says that what is written before Close includes a DISCONNECT: the peer is
+// expected to read to its end, and to close the connection.
+func (c *conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.orderly = true
+}
+
 // Close sends what was written before, giving up after a second, and closes the
-// connection. It may be called more than once.
+// connection; after leave, not before the peer does or another second has passed. It
+// may be called more than once.
 func (c *conn) Close() error {
 	c.closer.Do(func() {
 		c.Conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		c.mu.Lock()
+		orderly := c.orderly && c.err == nil && c.readErr == nil
 		if c.err == nil {
 			c.err = net.ErrClosed
 		}
 		c.mu.Unlock()
 		c.signal()
 		<-c.sent
+		if orderly {
+			c.linger()
+		}
 		c.Conn.Close()
 	})
 	return nil
+}
+
+// linger discards what the peer sends until it closes the connection. A connection
+// that is closed while something is unread is reset, and a reset takes from the peer
+// what it has not read yet: our last acknowledgements.
+func (c *conn) linger() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	_, _ = io.Copy(io.Discard, c.Conn)
 }
 
 // cause returns the error that ended the connection, nil if none did.

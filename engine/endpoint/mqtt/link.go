@@ -107,6 +107,7 @@ func (l *link) wait(ctx context.Context) error {
 // close ends the connection in good order. The session stays at the broker for
 // as long as it was told to when connecting.
 func (l *link) close() {
+	l.conn.leave()
 	// An error says that the connection is gone already, which is what we want.
 	_ = l.client.Disconnect(&paho.Disconnect{})
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mqtt
+
+import (
+	"io"
+	"net"
+	"testing"
+)
+
+// halfCloser is one end of a pipe that can close its way out.
+type halfCloser struct {
+	net.Conn
+	closed chan struct{} // the way out is closed
+}
+
+func (h halfCloser) CloseWrite() error {
+	close(h.closed)
+	return nil
+}
+
+// TestLeave checks that a connection is not closed while the peer still sends: TCP
+// would reset it, and the peer would lose what it has not read.
+func TestLeave(t *testing.T) {
+	ours, peer := net.Pipe()
+	h := halfCloser{ours, make(chan struct{})}
+	c := newConn(h, nil)
+	reading := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		reading <- err
+	}()
+	c.writePackets([]byte("bye"))
+	c.leave()
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "bye" {
+		t.Fatalf("the peer read %q, %v, want bye", got, err)
+	}
+	<-h.closed
+	if err := <-reading; err == nil {
+		t.Error("the reader read something after the end")
+	}
+	for range 100 { // as much as a broker may have under way
+		if _, err := peer.Write(make([]byte, 1000)); err != nil {
+			t.Fatalf("the connection was closed under a peer that sends: %v", err)
+		}
+	}
+	peer.Close()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
