@@ -171,6 +171,32 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 	})
 }
 
+// TestPullSecretIsPartOfAGraph: other credentials may mean other artifacts.
+func TestPullSecretIsPartOfAGraph(t *testing.T) {
+	const registry = `---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: RegistryEndpoint
+metadata: {name: default}
+spec: {host: x.io, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: pull}
+stringData: {.dockerconfigjson: one}
+`
+	synctest.Test(t, func(t *testing.T) {
+		s, _, wanted, stop := start(t)
+		a := text("a", "simple:1", "")
+		wanted <- set(t, broker, registry, a)
+		s.want(t, "a runs simple:1")
+		wanted <- set(t, broker, strings.Replace(registry, "one", "two", 1), a)
+		time.Sleep(time.Minute)
+		s.want(t, "a drained", "a runs simple:1")
+		stop()
+		s.want(t, "a drained")
+	})
+}
+
 func TestFailedGraphIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, d, wanted, stop := start(t)
