@@ -200,8 +200,12 @@ func (l *loader) resumption(n *node, p *page) *resumption {
 // and windows folded as far as they were, cut by cut.
 func (w *Worker) resume(ctx context.Context) {
 	j := w.journal
-	if len(j.stock)+len(j.resumption) > 0 {
-		w.log.Info("windows are resumed", "undelivered", len(j.stock), "folded", len(j.resumption))
+	held := int64(0)
+	for _, i := range w.timed {
+		held += w.nodes[i].holds.Load()
+	}
+	if held > 0 || len(j.stock) > 0 {
+		w.log.Info("windows are resumed", "held", held, "undelivered", len(j.stock))
 	}
 	for _, f := range j.stock {
 		if w.failure != nil {
