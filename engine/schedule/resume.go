@@ -124,7 +124,7 @@ func (l *loader) operation(name string, kinds ...operator.Kind) (*node, error) {
 			return n, nil
 		}
 	}
-	return nil, fmt.Errorf("operation %q has open windows in the store, but is now a %s: "+
+	return nil, fmt.Errorf("operation %q has open windows in the store, but is now of the kind %s: "+
 		"run the definition before until they are delivered, or move the store away to give them up", name, n.kind)
 }
 
