@@ -58,7 +58,7 @@ func open(host *sdk.Host) (mapper.Func, error) {
 		}
 		frame, err := rescaled(content.Bytes())
 		if err != nil {
-			return nil, errors.New("Unexpected image format or size. " + err.Error()) //lint:ignore ST1005 begins with the published text
+			return nil, errors.New("Unexpected image format or size. " + err.Error())
 		}
 		out.Frame = sdk.Raw(frame)
 		return out, nil
@@ -87,7 +87,7 @@ func codecs() [2]codec {
 // rescaled returns the frame that content shows, which is an image in a file format,
 // or such a frame already.
 func rescaled(content []byte) ([]byte, error) {
-	err := errors.New("It is " + strconv.Itoa(len(content)) + " bytes that are neither PNG nor JPEG; an " + format + " frame has " + strconv.Itoa(frameSize)) //lint:ignore ST1005 a second sentence
+	err := errors.New("It is " + strconv.Itoa(len(content)) + " bytes that are neither PNG nor JPEG; an " + format + " frame has " + strconv.Itoa(frameSize))
 	for _, c := range codecs() {
 		if bytes.HasPrefix(content, []byte(c.magic)) {
 			var img image.Image

@@ -18,36 +18,86 @@ type source struct {
 	row func(y int, dst []float32)
 }
 
-// pixelsOf reads img line by line, so that there is never a second copy of it.
+// pixelsOf reads img line by line, so that there is never a second copy of it. The
+// types that decoders return for ordinary files are read without a call for each
+// pixel, which is what takes time in a component.
 func pixelsOf(img image.Image) source {
 	bounds := img.Bounds()
-	at := func(x, y int) (r, g, b uint8) {
-		c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
-		return c.R, c.G, c.B
-	}
-	// The types that decoders return for ordinary files, without an allocation a pixel.
+	src := source{width: bounds.Dx(), height: bounds.Dy()}
 	switch img := img.(type) {
 	case *image.YCbCr:
-		at = func(x, y int) (r, g, b uint8) {
-			c := img.YCbCrAt(x, y)
-			return color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-		}
+		src.row = func(y int, dst []float32) { rowOfYCbCr(img, bounds.Min.Y+y, dst) }
 	case *image.NRGBA:
-		at = func(x, y int) (r, g, b uint8) { c := img.NRGBAAt(x, y); return c.R, c.G, c.B }
+		src.row = func(y int, dst []float32) { rowOf(img.Pix[y*img.Stride:], dst) }
 	case *image.RGBA:
-		// Of PNG, which has this for images without transparency.
-		if img.Opaque() {
-			at = func(x, y int) (r, g, b uint8) { c := img.RGBAAt(x, y); return c.R, c.G, c.B }
+		if img.Opaque() { // as PNG's are; its colours are the others' otherwise
+			src.row = func(y int, dst []float32) { rowOf(img.Pix[y*img.Stride:], dst) }
 		}
 	case *image.Gray:
-		at = func(x, y int) (r, g, b uint8) { c := img.GrayAt(x, y); return c.Y, c.Y, c.Y }
-	}
-	return source{bounds.Dx(), bounds.Dy(), func(y int, dst []float32) {
-		for x := range bounds.Dx() {
-			r, g, b := at(bounds.Min.X+x, bounds.Min.Y+y)
-			dst[x*channels], dst[x*channels+1], dst[x*channels+2] = float32(r), float32(g), float32(b)
+		src.row = func(y int, dst []float32) {
+			pix := img.Pix[y*img.Stride:][:src.width]
+			for x, v := range pix {
+				dst[x*channels], dst[x*channels+1], dst[x*channels+2] = float32(v), float32(v), float32(v)
+			}
 		}
-	}}
+	}
+	if src.row == nil {
+		src.row = func(y int, dst []float32) {
+			for x := range src.width {
+				c := color.NRGBAModel.Convert(img.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA)
+				dst[x*channels], dst[x*channels+1], dst[x*channels+2] = float32(c.R), float32(c.G), float32(c.B)
+			}
+		}
+	}
+	return src
+}
+
+// The functions with the inner loops are kept apart: what a loop costs in a component
+// grows with the function it is in.
+
+// rowOf reads a line of four bytes a pixel, the last of which is transparency.
+//
+//go:noinline
+func rowOf(pix []uint8, dst []float32) {
+	for len(dst) >= channels && len(pix) >= 4 {
+		dst[0], dst[1], dst[2] = float32(pix[0]), float32(pix[1]), float32(pix[2])
+		dst, pix = dst[channels:], pix[4:]
+	}
+}
+
+// rowOfYCbCr reads line y of a JPEG image, by the formula of JFIF.
+//
+//go:noinline
+func rowOfYCbCr(img *image.YCbCr, y int, dst []float32) {
+	luma := img.Y[img.YOffset(img.Rect.Min.X, y):]
+	chroma := img.COffset(img.Rect.Min.X, y)
+	blue, red := img.Cb[chroma:], img.Cr[chroma:]
+	shift := 0 // of the columns that share their chroma
+	switch img.SubsampleRatio {
+	case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
+		shift = 1
+	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
+		shift = 2
+	}
+	for x := 0; len(dst) >= channels; x++ {
+		l := float32(luma[x])
+		b, r := float32(blue[x>>shift])-128, float32(red[x>>shift])-128
+		dst[0] = clamp(l + 1.402*r)
+		dst[1] = clamp(l - 0.344136*b - 0.714136*r)
+		dst[2] = clamp(l + 1.772*b)
+		dst = dst[channels:]
+	}
+}
+
+// clamp returns v within a channel's range.
+func clamp(v float32) float32 {
+	if v < 0 {
+		return 0
+	}
+	if v > 255 {
+		return 255
+	}
+	return v
 }
 
 // frame is an image in floats.
@@ -60,43 +110,56 @@ type frame struct {
 func (f frame) bytes() []byte {
 	out := make([]byte, len(f.pix))
 	for i, v := range f.pix {
-		out[i] = uint8(min(max(math.Round(float64(v)), 0), 255))
+		out[i] = uint8(clamp(v) + 0.5)
 	}
 	return out
 }
 
-// resize scales an image by Lanczos resampling with three lobes: first the columns,
-// then the lines. One that already has the size stays as it is.
+// resize scales an image by Lanczos resampling with three lobes, line by line: each
+// is made as narrow as the result, and then added to the lines of the result that it
+// is part of. An image that already has the size stays as it is.
 func resize(src source, width, height int) frame {
-	tall := frame{src.width, height, make([]float32, src.width*height*channels)}
-	line := make([]float32, src.width*channels)
-	columns := taps(src.height, height)
-	for y := range src.height { // each source line is read once
-		src.row(y, line)
-		for out, t := range columns {
-			if y < t.first || y >= t.first+len(t.weights) {
-				continue
-			}
-			weight := t.weights[y-t.first]
-			dst := tall.pix[out*len(line) : (out+1)*len(line)]
-			for i, v := range line {
-				dst[i] += weight * v
-			}
-		}
-	}
 	result := frame{width, height, make([]float32, width*height*channels)}
-	for out, t := range taps(src.width, width) {
-		for y := range height {
-			from := tall.pix[(y*src.width+t.first)*channels:]
-			dst := result.pix[(y*width+out)*channels:][:channels]
-			for i, weight := range t.weights {
-				for c := range dst {
-					dst[c] += weight * from[i*channels+c]
-				}
-			}
+	line, narrow := make([]float32, src.width*channels), make([]float32, width*channels)
+	across, down := taps(src.width, width), taps(src.height, height)
+	first := 0 // of the result's lines that still need source lines
+	for y := range src.height {
+		src.row(y, line)
+		for i, t := range across {
+			gather(narrow[i*channels:], line[t.first*channels:], t.weights)
+		}
+		for first < height && down[first].first+len(down[first].weights) <= y {
+			first++
+		}
+		for i := first; i < height && down[i].first <= y; i++ {
+			add(result.pix[i*len(narrow):], narrow, down[i].weights[y-down[i].first])
 		}
 	}
 	return result
+}
+
+// gather makes the pixel at the beginning of dst of those in src.
+//
+//go:noinline
+func gather(dst, src []float32, weights []float32) {
+	var r, g, b float32
+	for _, w := range weights {
+		r += w * src[0]
+		g += w * src[1]
+		b += w * src[2]
+		src = src[channels:]
+	}
+	dst[0], dst[1], dst[2] = r, g, b
+}
+
+// add adds src, weighted, to dst, which may be longer.
+//
+//go:noinline
+func add(dst, src []float32, weight float32) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] += weight * v
+	}
 }
 
 // tap is the source pixels that make one pixel of the result, along one axis.

@@ -11,7 +11,7 @@ import (
 
 // What else keeps operators from their work. The first two have the published texts.
 var (
-	ErrInput = errors.New("Unexpected input type")
+	ErrInput = errors.New("Unexpected input type")        //lint:ignore ST1005 the published text
 	ErrType  = errors.New("Unexpected measurement type.") //lint:ignore ST1005 the published text
 	ErrEmpty = errors.New("there is nothing in an empty batch")
 	ErrRange = errors.New("the average is out of range")

@@ -78,7 +78,7 @@ func (o *operator) process(in sdk.Data) (sdk.Data, error) {
 	}
 	payload, err := smalljson.Parse(message.Payload.Bytes())
 	if err != nil {
-		return nil, errors.New("Failed to deserialize json object. Reason: " + err.Error()) //lint:ignore ST1005 the published text
+		return nil, errors.New("Failed to deserialize json object. Reason: " + err.Error())
 	}
 	message.Payload = sdk.Raw(flatten(payload, o.copyAll, o.columnsOf(message)).Append(nil))
 	if o.hasSchema {

@@ -32,7 +32,7 @@ func init() {
 }
 
 var (
-	errPayload = errors.New(measurement.Payload)
+	errPayload = errors.New(measurement.Payload) //lint:ignore ST1005 the published text
 	errNoValue = errors.New("the temperature has no value")
 )
 
