@@ -438,16 +438,17 @@ func (w *Worker) deliver(ctx context.Context, t *transaction) {
 // commitAll commits transactions until there are no more orders or one fails.
 func (w *Worker) commitAll(ctx context.Context) {
 	for t := range w.journal.orders {
-		t.err = w.commit(ctx, t)
-		if t.err == nil {
+		err := w.commit(ctx, t)
+		if err == nil {
 			w.mu.Lock()
 			for _, c := range t.claims {
 				w.unhold(c)
 			}
 			w.mu.Unlock()
 		}
-		w.journal.committed <- t
-		if t.err != nil {
+		t.err = err
+		w.journal.committed <- t // whose from now on t is
+		if err != nil {
 			return
 		}
 	}
