@@ -17,8 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wasm-graph/graphd/engine"
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/operator/native"
 	windows "github.com/wasm-graph/graphd/engine/window"
 	"github.com/wasm-graph/graphd/engine/window/disk"
@@ -338,5 +340,43 @@ func TestDefinitionChanged(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", topology, err, want)
 		}
+	}
+}
+
+// BenchmarkWindow lets messages into one window, closes it, and lets the result out.
+func BenchmarkWindow(b *testing.B) {
+	count := &native.Operator{Accumulate: func(_ context.Context, staged *message.Message, _ []*message.Message) (*message.Message, error) {
+		return staged, nil
+	}}
+	hold := &native.Operator{Delay: func(_ context.Context, _ *message.Message, at hlc.Timestamp) (hlc.Timestamp, error) {
+		return hlc.Timestamp{Millis: at.Millis + time.Hour.Milliseconds()}, nil
+	}}
+	now := []message.Property{{Key: "__ts", Value: fmt.Sprint(time.Now().UnixMilli()) + ":0:n"}}
+	for _, kept := range []bool{false, true} {
+		b.Run(map[bool]string{false: "memory", true: "disk"}[kept], func(b *testing.B) {
+			c := engine.Config{
+				Plan: planOf(b, "in>w:delay>sum:accumulate>out"), Openers: []operator.Opener{nil, hold, count, nil},
+				Sources: []endpoint.Source{newFlood(b.N, now)}, Sinks: []endpoint.Sink{drain{}},
+				HLC: hlc.NewClock(hlc.Config{Node: "here", Now: time.Now}),
+			}
+			if kept {
+				store, err := disk.Open(filepath.Join(b.TempDir(), "w.db"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer store.Close()
+				c.Windows = store
+			}
+			g, err := engine.New(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			if err := g.Run(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+		})
 	}
 }

@@ -27,6 +27,8 @@ import (
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/window"
+	windowmemory "github.com/wasm-graph/graphd/engine/window/memory"
 	"github.com/wasm-graph/graphd/operators/build"
 )
 
@@ -98,6 +100,7 @@ type bench struct {
 	compiler *compiler
 	drivers  *drivers
 	metrics  *sdkmetric.ManualReader
+	windows  func(resource.Key) (window.Store, error)
 }
 
 // temperature is the Go operator, built once.
@@ -141,6 +144,9 @@ func newBench(t *testing.T) *bench {
 		compiler: &compiler{runtime: runtime},
 		drivers:  &drivers{source: memory.NewSource(0), results: make(chan *message.Message, 16)},
 		metrics:  sdkmetric.NewManualReader(),
+		windows: func(resource.Key) (window.Store, error) {
+			return nil, errors.New("opened windows for a graph that has none")
+		},
 	}
 	b.Launcher, err = deploy.NewLauncher(deploy.LauncherConfig{
 		Artifacts: func(r *resource.RegistryEndpoint, secret *resource.Secret) (deploy.Artifacts, error) {
@@ -154,6 +160,7 @@ func newBench(t *testing.T) *bench {
 		},
 		Drivers:  b.drivers,
 		Compiler: b.compiler,
+		Windows:  func(key resource.Key) (window.Store, error) { return b.windows(key) },
 		HLC:      hlc.NewClock(hlc.Config{Node: "test", Now: time.Now}),
 		Meter:    sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.metrics)).Meter("test"),
 		Logger:   slog.New(slog.DiscardHandler),
@@ -365,5 +372,67 @@ func TestCheckOptions(t *testing.T) {
 	bad := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/lateness: soon}}", 1))
 	if err := deploy.CheckOptions(bad); err == nil || !strings.Contains(err.Error(), "f.yaml:14:35: ") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// keptStore notes that it is closed.
+type keptStore struct {
+	windowmemory.Store
+	closed int
+}
+
+func (s *keptStore) Close() error {
+	s.closed++
+	return nil
+}
+
+// TestWindows checks that the windows of a graph are kept under its key, unless it is
+// told to do without.
+func TestWindows(t *testing.T) {
+	b := newBench(t)
+	c, err := build.Operator(t.Context(), "../../operators/window")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.shelf["window:1"] = string(c.Bytes)
+	b.shelf["windows:1"] = `metadata: {$schema: "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json", name: windows, version: "1.0.0"}
+moduleRequirements: {apiVersion: "1.1.0", runtimeVersion: "1.1.0"}
+operations:
+  - {operationType: source, name: source}
+  - {operationType: delay, name: window/delay, module: "window:1"}
+  - {operationType: sink, name: sink}
+connections:
+  - {from: {name: source}, to: {name: window/delay}}
+  - {from: {name: window/delay}, to: {name: sink}}
+`
+	store := &keptStore{}
+	b.windows = func(k resource.Key) (window.Store, error) {
+		if k != key("g") {
+			t.Errorf("opened windows for %v", k)
+		}
+		return store, nil
+	}
+	_, stop := b.launch(t, set(t, broker, text("g", "windows:1", "")), "g")
+	if err := b.drivers.source.Publish(&message.Message{Payload: []byte("held")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.drivers.source.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if store.Len() == 0 || store.closed != 1 {
+		t.Errorf("the store has %d records, and was closed %d times", store.Len(), store.closed)
+	}
+
+	b.windows = func(resource.Key) (window.Store, error) { return nil, errors.New("no such disk") }
+	if err := b.Launch(t.Context(), set(t, broker, text("g", "windows:1", "")), key("g"), nil); err == nil || !strings.Contains(err.Error(), "no such disk") {
+		t.Errorf("Launch = %v, want the error of the store", err)
+	}
+	without := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/durability: none}}", 1)
+	_, stop = b.launch(t, set(t, broker, without), "g")
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
