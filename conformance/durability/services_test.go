@@ -56,7 +56,7 @@ func newRig(t *testing.T, window string) *rig {
 	if err := os.Mkdir(artifacts, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, source := range map[string]string{"window": "../../operators/window", "tally": "testdata/tally"} {
+	for name, source := range map[string]string{"window": "../../operators/window", "tally": "../guests/go/tally"} {
 		c, err := build.Operator(t.Context(), source)
 		if err != nil {
 			t.Fatal(err)

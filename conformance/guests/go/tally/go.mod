@@ -1,4 +1,4 @@
-module github.com/wasm-graph/graphd/conformance/durability/testdata/tally
+module github.com/wasm-graph/graphd/conformance/guests/go/tally
 
 go 1.24
 
