@@ -67,7 +67,7 @@ line; or - for such lines on standard input. Output has the same form:
 
 Payloads that are not UTF-8 are in payloadBase64 instead. Results go to standard
 output, everything else to standard error.`,
-		Example: "  graphctl run graphs/simple.yaml --modules build --input samples/temperature/input",
+		Example: "  graphctl run graphs/simple.yaml --modules build/artifacts --input samples/temperature/input",
 		Args:    exactly("GRAPH.yaml"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
@@ -105,7 +105,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 	}
 	defer func() { err = errors.Join(err, inputs.close()) }()
 
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir())
+	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), logger)
 	if err != nil {
 		return err
 	}

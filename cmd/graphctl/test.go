@@ -101,7 +101,7 @@ func (f *testFlags) run(cmd *cobra.Command, dirs []string) (err error) {
 	if err != nil {
 		return err
 	}
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir())
+	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), stderrLogger())
 	if err != nil {
 		return err
 	}

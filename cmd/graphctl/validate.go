@@ -28,7 +28,7 @@ func newValidate() *cobra.Command {
 		Long: `Validate checks a graph definition and lists all its faults, each with its place and,
 where possible, with what to write instead. With --modules it also fetches the modules
 and checks that they implement what the operations ask of them.`,
-		Example: "  graphctl validate graphs/simple.yaml --modules build",
+		Example: "  graphctl validate graphs/simple.yaml --modules build/artifacts",
 		Args:    exactly("GRAPH.yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
@@ -66,7 +66,7 @@ func check(ctx context.Context, file string, from moduleFlags) (d *graph.Definit
 	if err != nil {
 		return nil, nil, err
 	}
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir())
+	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), stderrLogger())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,7 +135,7 @@ func (f *moduleFlags) open() (oras.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	registries := wiring.NewRegistries(wiring.ArtifactDir(""), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	registries := wiring.NewRegistries(wiring.ArtifactDir(""), stderrLogger())
 	return registries.Open(oras.Endpoint(f.modules), opts)
 }
 
@@ -157,3 +157,6 @@ func (f *moduleFlags) load(ctx context.Context, compiler *wiring.Compiler, d *gr
 	}
 	return modules, nil
 }
+
+// stderrLogger is for what goes wrong beside the work.
+func stderrLogger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }

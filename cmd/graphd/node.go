@@ -37,7 +37,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger,
 	if n.telemetry, err = newTelemetry(); err != nil {
 		return nil, err
 	}
-	if n.compiler, err = wiring.NewCompiler(ctx, wiring.CacheDir()); err != nil {
+	if n.compiler, err = wiring.NewCompiler(ctx, wiring.CacheDir(), logger); err != nil {
 		return nil, err
 	}
 	drivers, err := wiring.NewDrivers(n.telemetry.meter)

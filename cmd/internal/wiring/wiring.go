@@ -38,9 +38,13 @@ type Compiler struct {
 }
 
 // NewCompiler returns a Compiler that keeps compiled code in cacheDir; empty means
-// that it keeps none.
-func NewCompiler(ctx context.Context, cacheDir string) (*Compiler, error) {
+// that it keeps none. So does, with a warning, a folder that can't be used.
+func NewCompiler(ctx context.Context, cacheDir string, logger *slog.Logger) (*Compiler, error) {
 	engine, err := wazero.New(ctx, wazero.Config{CacheDir: cacheDir})
+	if err != nil && cacheDir != "" {
+		logger.Warn("compiled code is not kept on this machine", "error", err)
+		engine, err = wazero.New(ctx, wazero.Config{})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("wiring: start engine: %w", err)
 	}

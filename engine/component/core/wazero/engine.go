@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -42,9 +44,10 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experi
 
 // Engine is a core.Engine on one wazero runtime.
 type Engine struct {
-	runtime wazero.Runtime
-	cache   wazero.CompilationCache // or nil
-	workers int
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache // or nil
+	cacheDir string
+	workers  int
 }
 
 var _ core.Engine = (*Engine)(nil)
@@ -56,7 +59,7 @@ func New(ctx context.Context, config Config) (*Engine, error) {
 		rc = wazero.NewRuntimeConfigInterpreter()
 	}
 	rc = rc.WithCoreFeatures(features).WithDebugInfoEnabled(false)
-	e := &Engine{workers: config.CompileWorkers}
+	e := &Engine{workers: config.CompileWorkers, cacheDir: config.CacheDir}
 	if e.workers <= 0 {
 		e.workers = max(2, runtime.GOMAXPROCS(0))
 	}
@@ -115,11 +118,32 @@ func (m *module) Close(ctx context.Context) error { return m.code.Close(ctx) }
 
 // Compile compiles a module. It stops early when ctx is done.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (core.Module, error) {
-	code, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, e.workers), wasm)
+	ctx = experimental.WithCompilationWorkers(ctx, e.workers)
+	code, err := e.runtime.CompileModule(ctx, wasm)
+	if err != nil && e.cache != nil && strings.Contains(err.Error(), damagedCache) {
+		// What the cache holds is made anew from the module whenever it is missing.
+		if err := clearDir(e.cacheDir); err != nil {
+			return nil, fmt.Errorf("wazero: clear damaged cache %s: %w", e.cacheDir, err)
+		}
+		code, err = e.runtime.CompileModule(ctx, wasm)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("wazero: compile core module: %w", err)
 	}
 	return &module{code}, nil
+}
+
+// damagedCache is how wazero's errors about entries of its cache begin.
+const damagedCache = "compilationcache:"
+
+// clearDir removes the files below dir; wazero expects its folders to stay.
+func clearDir(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	})
 }
 
 // CompileHost makes a module of host functions.
