@@ -50,19 +50,21 @@ func tick(ctx context.Context, stack []uint64) {
 		panic(fmt.Errorf("cancelled: %w", context.Cause(cc.Context)))
 	}
 	m := &i.meter
-	m.fuel += quantum
+	grant := int64(quantum)
 	if limit := i.config.Fuel; limit != 0 {
-		if m.fuel > limit {
+		if m.fuel >= limit {
 			panic(fmt.Errorf("%w: %d units of fuel used", ErrDeadline, limit))
 		}
+		grant = int64(min(quantum, limit-m.fuel))
 	} else if m.limit > 0 {
 		if over := i.elapsed() - m.limit; over > 0 {
 			panic(fmt.Errorf("%w: ran for more than %v", ErrDeadline, m.limit))
 		}
 	}
+	m.fuel += uint64(grant)
 	// What the guest overdrew (a long bulk operation) is taken off the next quantum
 	// only as far as it leaves some: a guest always moves on.
-	stack[0] = uint64(max(quantum+int64(stack[0]), 1))
+	stack[0] = uint64(max(grant+int64(stack[0]), 1))
 }
 
 // elapsed returns for how long the call has run, counted from when it was first
