@@ -244,7 +244,7 @@ func (w *Worker) countFault(ctx context.Context, n *node, err error) {
 	} else {
 		n.pause = 0
 	}
-	if skipped, ok := n.drops.take(now); ok {
+	if skipped, ok := n.drops.take(now); ok || w.virtual != nil {
 		w.log.LogAttrs(ctx, slog.LevelError, "operation faulted", slog.String("operation", n.name),
 			slog.Any("error", err), slog.Duration("pause", n.pause), slog.Uint64("suppressed", skipped))
 	}
@@ -275,7 +275,7 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 	} else {
 		n.lost.Add(1)
 	}
-	if skipped, ok := n.drops.take(w.clock.Now().UnixMilli()); ok {
+	if skipped, ok := n.drops.take(w.clock.Now().UnixMilli()); ok || w.virtual != nil {
 		w.log.LogAttrs(ctx, slog.LevelWarn, "message dropped", slog.String("operation", n.name), slog.String("reason", string(why)),
 			slog.Any("error", err), slog.String("topic", w.current.origin.Topic), slog.Uint64("suppressed", skipped))
 	}
@@ -285,7 +285,8 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 	}
 }
 
-// logQuota limits lines in the log to perSecond; used by one goroutine.
+// logQuota limits lines in the log to perSecond; used by one goroutine. Runs in
+// virtual time, which end, log all.
 type logQuota struct {
 	second  int64
 	used    int
