@@ -4,7 +4,6 @@ package rewrite_test
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -393,7 +392,7 @@ func TestRewriteKeepsGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Log(fmt.Sprintf("%d of %d calls trapped", trapped, 4*modules))
+	t.Logf("%d of %d calls trapped", trapped, 4*modules)
 	if uint64(trapped) > 3*modules {
 		t.Errorf("%d of %d calls trapped: the generator makes too little that works", trapped, 4*modules)
 	}
