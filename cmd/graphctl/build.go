@@ -25,7 +25,7 @@ toolchain and nothing else. "graphctl new operator" makes an operator to begin w
 
 The component is written to NAME.wasm in the current folder, where NAME is the name
 of DIR.`,
-		Example: "  graphctl build operators/temperature -o build/temperature.wasm",
+		Example: "  graphctl build operators/temperature -o build/artifacts/temperature.wasm",
 		Args:    exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := build.Operator(cmd.Context(), args[0])

@@ -36,8 +36,8 @@ operations and the modules.
 Of an artifact in a registry it shows the manifest, too.
 
 ` + referenceHelp,
-		Example: "  graphctl inspect build/temperature.wasm\n" +
-			"  graphctl inspect build/temperature.wasm -o json | jq .operators\n" +
+		Example: "  graphctl inspect build/artifacts/temperature.wasm\n" +
+			"  graphctl inspect build/artifacts/temperature.wasm -o json | jq .operators\n" +
 			"  graphctl inspect ghcr.io/azure-samples/explore-iot-operations/graph-simple:1.0.0",
 		Args: exactly("FILE|REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {

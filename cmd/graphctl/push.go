@@ -65,7 +65,7 @@ What is pushed is a function of the input: equal files have equal digests. A tim
 noted only where SOURCE_DATE_EPOCH says which.
 
 ` + referenceHelp,
-		Example: "  graphctl push build/temperature.wasm localhost:5000/temperature:1.0.0 --plain-http\n" +
+		Example: "  graphctl push build/artifacts/temperature.wasm localhost:5000/temperature:1.0.0 --plain-http\n" +
 			"  graphctl push graphs/simple.yaml ghcr.io/me/graph-simple:1.0.0 --pin",
 		Args: exactly("FILE|DIR", "REF"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0], args[1]) },
