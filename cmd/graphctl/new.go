@@ -51,7 +51,7 @@ else: it builds without a network, wherever it is moved.`,
 				fmt.Fprintln(out, file)
 			}
 			folder := filepath.Join(dir, name)
-			fmt.Fprintf(out, "\nnext:\n  cd %s && go test ./...\n  graphctl build %s\n", folder, folder)
+			fmt.Fprintf(out, "\nnext:\n  cd %s\n  go test ./...\n  graphctl build .\n", folder)
 			return nil
 		},
 	}
