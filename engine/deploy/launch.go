@@ -229,6 +229,9 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 	if prefix == "" {
 		prefix = "graphd"
 	}
+	if ns := b.graph.Namespace; ns != resource.DefaultNamespace {
+		prefix += "-" + ns
+	}
 	binding := Binding{
 		Client:   prefix + "-" + b.graph.Name + "-" + node,
 		Endpoint: e,

@@ -213,12 +213,12 @@ func (b *bench) measured(t *testing.T) map[string]int64 {
 }
 
 // launch runs a graph until stop is called, which returns what Launch returned.
-func (b *bench) launch(t *testing.T, s *resource.Set, name string) (probe func() engine.Health, stop func() error) {
+func (b *bench) launch(t *testing.T, s *resource.Set, graph resource.Key) (probe func() engine.Health, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	up, ended := make(chan func() engine.Health, 1), make(chan error, 1)
 	go func() {
-		ended <- b.Launch(ctx, s, key(name), func(probe func() engine.Health) { up <- probe })
+		ended <- b.Launch(ctx, s, graph, func(probe func() engine.Health) { up <- probe })
 	}()
 	select {
 	case probe = <-up:
@@ -236,7 +236,7 @@ func TestLaunch(t *testing.T) {
 	b := newBench(t)
 	s := set(t, broker, strings.Replace(text("g", "simple:1", ""), "metadata: {name: g}",
 		"metadata: {name: g, annotations: {graphd.io/dead-letter: broker/dead, graphd.io/deadline: 5s}}", 1))
-	probe, stop := b.launch(t, s, "g")
+	probe, stop := b.launch(t, s, key("g"))
 	for _, payload := range []string{`{"temperature":{"value":100.0,"unit":"F"}}`, `broken`} {
 		if err := b.drivers.source.Publish(&message.Message{Topic: "g/in", Payload: []byte(payload)}); err != nil {
 			t.Fatal(err)
@@ -278,12 +278,30 @@ func TestLaunch(t *testing.T) {
 	}
 }
 
+// TestNamespaces runs two graphs of one name: their sessions must not be the same.
+func TestNamespaces(t *testing.T) {
+	b := newBench(t)
+	docs := broker + text("g", "simple:1", "")
+	s := set(t, docs, strings.ReplaceAll(docs, "metadata: {", "metadata: {namespace: line-2, "))
+	_, stopA := b.launch(t, s, key("g"))
+	b.drivers.source = memory.NewSource(0)
+	_, stopB := b.launch(t, s, resource.Key{Namespace: "line-2", Name: "g"})
+	if err := errors.Join(stopA(), stopB()); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(b.drivers.bound)
+	want := []string{"graphd-g-d g/out ca", "graphd-g-s g/in ca", "graphd-line-2-g-d g/out ca", "graphd-line-2-g-s g/in ca"}
+	if !slices.Equal(b.drivers.bound, want) {
+		t.Errorf("endpoints were bound as %q, want %q", b.drivers.bound, want)
+	}
+}
+
 func TestEqualComponentsAreCompiledOnce(t *testing.T) {
 	b := newBench(t)
 	s := set(t, broker, text("a", "simple:1", ""), text("b", "simple:1", ""))
-	_, stopA := b.launch(t, s, "a")
+	_, stopA := b.launch(t, s, key("a"))
 	b.drivers.source = memory.NewSource(0)
-	_, stopB := b.launch(t, s, "b")
+	_, stopB := b.launch(t, s, key("b"))
 	if b.compiler.loaded != 1 {
 		t.Errorf("compiled %d times while in use, want 1", b.compiler.loaded)
 	}
@@ -291,7 +309,7 @@ func TestEqualComponentsAreCompiledOnce(t *testing.T) {
 		t.Error(err)
 	}
 	b.drivers.source = memory.NewSource(0)
-	_, stop := b.launch(t, s, "a")
+	_, stop := b.launch(t, s, key("a"))
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -412,7 +430,7 @@ connections:
 		}
 		return store, nil
 	}
-	_, stop := b.launch(t, set(t, broker, text("g", "windows:1", "")), "g")
+	_, stop := b.launch(t, set(t, broker, text("g", "windows:1", "")), key("g"))
 	if err := b.drivers.source.Publish(&message.Message{Payload: []byte("held")}); err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +449,7 @@ connections:
 		t.Errorf("Launch = %v, want the error of the store", err)
 	}
 	without := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/durability: none}}", 1)
-	_, stop = b.launch(t, set(t, broker, without), "g")
+	_, stop = b.launch(t, set(t, broker, without), key("g"))
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
