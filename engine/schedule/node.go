@@ -244,7 +244,7 @@ func (w *Worker) countFault(ctx context.Context, n *node, err error) {
 	} else {
 		n.pause = 0
 	}
-	if skipped, ok := n.drops.take(now); ok || w.virtual != nil {
+	if skipped, ok := n.drops.take(now); ok {
 		w.log.LogAttrs(ctx, slog.LevelError, "operation faulted", slog.String("operation", n.name),
 			slog.Any("error", err), slog.Duration("pause", n.pause), slog.Uint64("suppressed", skipped))
 	}
@@ -275,7 +275,7 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 	} else {
 		n.lost.Add(1)
 	}
-	if skipped, ok := n.drops.take(w.clock.Now().UnixMilli()); ok || w.virtual != nil {
+	if skipped, ok := n.drops.take(w.clock.Now().UnixMilli()); ok {
 		w.log.LogAttrs(ctx, slog.LevelWarn, "message dropped", slog.String("operation", n.name), slog.String("reason", string(why)),
 			slog.Any("error", err), slog.String("topic", w.current.origin.Topic), slog.Uint64("suppressed", skipped))
 	}
@@ -285,12 +285,12 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 	}
 }
 
-// logQuota limits lines in the log to perSecond; used by one goroutine. Runs in
-// virtual time, which end, log all.
+// logQuota limits lines in the log to perSecond; used by one goroutine.
 type logQuota struct {
-	second  int64
-	used    int
-	skipped uint64
+	unlimited bool // in virtual time: such a run ends, and a second of it is no time
+	second    int64
+	used      int
+	skipped   uint64
 }
 
 const perSecond = 10
@@ -298,6 +298,9 @@ const perSecond = 10
 // take reports whether a line may be written at a time in milliseconds, and how
 // many were left out before it.
 func (q *logQuota) take(millis int64) (skipped uint64, ok bool) {
+	if q.unlimited {
+		return 0, true
+	}
 	if second := millis / 1000; second != q.second {
 		q.second, q.used = second, 0
 	}

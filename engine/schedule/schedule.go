@@ -191,6 +191,7 @@ func New(c Config) (*Worker, error) {
 	switch {
 	case w.virtual != nil:
 		w.clock = w.virtual
+		w.failures.unlimited = true
 	case w.clock == nil:
 		w.clock = SystemClock{}
 	}
@@ -207,6 +208,7 @@ func New(c Config) (*Worker, error) {
 	for i, p := range c.Plan.Nodes {
 		n := &w.nodes[i]
 		n.name, n.kind, n.outputs, n.opener = p.Operation, p.Kind, p.Outputs, c.Openers[i]
+		n.drops.unlimited = w.virtual != nil
 		switch {
 		case p.Module != "" && n.opener == nil:
 			return nil, fmt.Errorf("schedule: no opener for operation %q", p.Operation)
