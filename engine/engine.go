@@ -38,6 +38,9 @@ const VirtualNode = "graphd-run"
 // left unsettled comes again from its source, where that can.
 var ErrGrace = errors.New("grace period is over")
 
+// ErrHalt is what a Feed returns to end a run in the middle.
+var ErrHalt = errors.New("the input is to be read no further")
+
 // Config is what a graph is put together from. Fields without a default are
 // needed.
 type Config struct {
@@ -60,9 +63,18 @@ type Config struct {
 	// Settled is told how long each message was in the graph when it is settled; it
 	// must not block. Default: nobody is interested.
 	Settled func(time.Duration)
-	Logger  *slog.Logger  // default: discard
-	Inbox   int           // messages waiting for the worker; default schedule.DefaultInbox
-	Grace   time.Duration // default DefaultGrace
+	// Watch is told everything that happens to messages, in that order; see
+	// schedule.Config. Default: nobody watches, and it costs nothing.
+	Watch func(schedule.Event)
+	// Feed, in virtual time, plays the input of all sources in one order, instead of
+	// Sources, which then may be left out. It calls take for each delivery, with the place
+	// of its source in Plan.Sources, and with an empty delivery when only Virtual has
+	// moved. It returns nil at the end of the input, or take's error; where it returns
+	// ErrHalt, the run ends as if time stood still: what is held stays held.
+	Feed   func(ctx context.Context, take func(source int, d endpoint.Delivery) error) error
+	Logger *slog.Logger  // default: discard
+	Inbox  int           // messages waiting for the worker; default schedule.DefaultInbox
+	Grace  time.Duration // default DefaultGrace
 }
 
 // Graph is a graph that runs, or may. Its methods are safe for concurrent use; Run
@@ -77,8 +89,11 @@ type Graph struct {
 
 // New puts a graph together. Nothing is opened or started.
 func New(c Config) (*Graph, error) {
-	if len(c.Sources) != len(c.Plan.Sources) {
+	if len(c.Sources) != len(c.Plan.Sources) && c.Feed == nil {
 		return nil, fmt.Errorf("engine: graph %q has %d sources, %d given", c.Plan.Graph, len(c.Plan.Sources), len(c.Sources))
+	}
+	if c.Virtual == nil && c.Feed != nil {
+		return nil, fmt.Errorf("engine: graph %q is to be fed in real time", c.Plan.Graph)
 	}
 	if c.Virtual == nil && c.HLC == nil {
 		return nil, fmt.Errorf("engine: graph %q is to run in real time without a clock", c.Plan.Graph)
@@ -94,7 +109,7 @@ func New(c Config) (*Graph, error) {
 		Plan: c.Plan, Options: c.Options, Openers: c.Openers, Sinks: c.Sinks, DeadLetter: c.DeadLetter,
 		Clock: c.Clock, Virtual: c.Virtual, Node: VirtualNode,
 		Connected: func(source int) bool { return c.Sources[source].Connected() },
-		Settled:   c.Settled, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
+		Settled:   c.Settled, Watch: c.Watch, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
 	}
 	if c.Virtual == nil {
 		worker.Node, worker.Observe = c.HLC.Node(), g.observe
@@ -247,6 +262,9 @@ func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) 
 
 // runVirtual runs everything in this goroutine, source after source.
 func (g *Graph) runVirtual(ctx context.Context) error {
+	if g.config.Feed != nil {
+		return g.runFed(ctx)
+	}
 	flush := make(chan struct{})
 	close(flush) // nothing is left to settle when a source returns
 	for i, s := range g.config.Sources {
@@ -265,6 +283,27 @@ func (g *Graph) runVirtual(ctx context.Context) error {
 			return err
 		}
 		g.worker.End(i)
+	}
+	return g.worker.Run(ctx)
+}
+
+// runFed works on what the feed gives, in this goroutine.
+func (g *Graph) runFed(ctx context.Context) error {
+	err := g.config.Feed(ctx, func(source int, d endpoint.Delivery) error {
+		if d.Message != nil {
+			g.worker.Take(source, d)
+		}
+		return errors.Join(g.worker.Step(ctx), ctx.Err())
+	})
+	switch {
+	case errors.Is(err, ErrHalt):
+		g.worker.Stop()
+	case err != nil:
+		return err
+	default:
+		for i := range g.config.Plan.Sources {
+			g.worker.End(i)
+		}
 	}
 	return g.worker.Run(ctx)
 }

@@ -38,11 +38,13 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 
 // VirtualTime is a clock that follows the input instead of the machine's clock: a
 // message with a stamp moves it there, if that is later, one without moves it on by
-// a millisecond. It is safe for concurrent use.
+// a millisecond. Or it follows a recording of another clock, by Set. It is safe for
+// concurrent use.
 type VirtualTime struct {
 	mu     sync.Mutex
 	millis int64
-	latest int64 // of all messages
+	latest int64          // of all messages
+	set    *progress.Time // the frontier, once it was set
 }
 
 // virtualStart is where virtual time starts where nothing says otherwise.
@@ -68,6 +70,19 @@ func (v *VirtualTime) Now() time.Time {
 // Sleep implements Clock; it returns at once.
 func (v *VirtualTime) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
+// Set moves the clock to now and the frontier to where it is given. From the first
+// call on, both stand wherever they were set last, and no stamp moves them. Neither
+// goes back.
+func (v *VirtualTime) Set(now time.Time, frontier progress.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.millis = max(v.millis, now.UnixMilli())
+	if v.set != nil {
+		frontier = max(frontier, *v.set)
+	}
+	v.set = &frontier
+}
+
 // follow moves the clock with a message that has this stamp, or none, and returns
 // the message's time.
 func (v *VirtualTime) follow(millis int64, stamped bool) int64 {
@@ -77,15 +92,20 @@ func (v *VirtualTime) follow(millis int64, stamped bool) int64 {
 		v.millis++
 		millis = v.millis
 	}
-	v.millis = max(v.millis, millis)
+	if v.set == nil {
+		v.millis = max(v.millis, millis)
+	}
 	v.latest = max(v.latest, millis)
 	return millis
 }
 
-// frontier is the lateness behind the latest message.
+// frontier is the lateness behind the latest message, or where it was set.
 func (v *VirtualTime) frontier(lateness int64) progress.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.set != nil {
+		return *v.set
+	}
 	if v.latest < math.MinInt64+lateness {
 		return progress.Beginning
 	}

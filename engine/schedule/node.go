@@ -115,12 +115,19 @@ func (w *Worker) step(ctx context.Context, index int, m *message.Message) {
 	if n.held != nil && w.current.mute {
 		return
 	}
+	if w.watch != nil {
+		w.watch(Event{Kind: Reached, Operation: n.name, At: w.current.at, Origin: w.current.origin, Message: m})
+	}
 	for try := 0; w.failure == nil; try++ {
 		var err error
 		switch n.kind {
 		case operator.Map:
 			var out *message.Message
-			if out, err = n.doMap(ctx, m); err == nil {
+			out, err = n.doMap(ctx, m)
+			if w.watch != nil {
+				w.called(n, m, Event{Result: out, Err: err})
+			}
+			if err == nil {
 				if out != m && out.Envelope == nil {
 					out.Envelope = m.Envelope // guests don't see it
 				}
@@ -129,27 +136,35 @@ func (w *Worker) step(ctx context.Context, index int, m *message.Message) {
 			}
 		case operator.Filter:
 			var ok bool
-			if ok, err = n.doFilter(ctx, m); err == nil {
+			ok, err = n.doFilter(ctx, m)
+			if w.watch != nil {
+				w.called(n, m, Event{Output: number(ok), Err: err})
+			}
+			if err == nil {
 				if ok {
 					w.pass(ctx, n, 0, m)
 				} else {
-					n.filtered.Add(1)
+					w.stop(n, m)
 				}
 				return
 			}
 		case operator.Branch:
 			var arm bool
-			if arm, err = n.doBranch(ctx, w.current.at, m); err == nil {
-				output := 0
-				if arm {
-					output = 1
-				}
-				w.pass(ctx, n, output, m)
+			arm, err = n.doBranch(ctx, w.current.at, m)
+			if w.watch != nil {
+				w.called(n, m, Event{Output: number(arm), Err: err})
+			}
+			if err == nil {
+				w.pass(ctx, n, number(arm), m)
 				return
 			}
 		case operator.Delay:
 			var until hlc.Timestamp
-			if until, err = n.doDelay(ctx, m, w.current.at); err == nil {
+			until, err = n.doDelay(ctx, m, w.current.at)
+			if w.watch != nil {
+				w.called(n, m, Event{Until: until, Err: err})
+			}
+			if err == nil {
 				w.delay(ctx, n, m, until)
 				return
 			}
@@ -177,12 +192,34 @@ func (w *Worker) step(ctx context.Context, index int, m *message.Message) {
 func (w *Worker) pass(ctx context.Context, n *node, output int, m *message.Message) {
 	to := n.outputs[output]
 	if len(to) == 0 {
-		n.filtered.Add(1)
+		w.stop(n, m)
 		return
 	}
 	for _, index := range to {
 		w.step(ctx, index, m)
 	}
+}
+
+// stop counts that m ends at n, as it should.
+func (w *Worker) stop(n *node, m *message.Message) {
+	n.filtered.Add(1)
+	if w.watch != nil {
+		w.watch(Event{Kind: Filtered, Operation: n.name, At: w.current.at, Origin: w.current.origin, Message: m})
+	}
+}
+
+// called tells who watches what the operator at n has answered to m.
+func (w *Worker) called(n *node, m *message.Message, answer Event) {
+	answer.Kind, answer.Operation, answer.At = Called, n.name, w.current.at
+	answer.Origin, answer.Message = w.current.origin, m
+	w.watch(answer)
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // retryable reports whether a call that ended in err may be tried once more on a
@@ -278,6 +315,9 @@ func (w *Worker) discard(ctx context.Context, n *node, why reason, err error) {
 	if skipped, ok := n.drops.take(w.clock.Now().UnixMilli()); ok {
 		w.log.LogAttrs(ctx, slog.LevelWarn, "message dropped", slog.String("operation", n.name), slog.String("reason", string(why)),
 			slog.Any("error", err), slog.String("topic", w.current.origin.Topic), slog.Uint64("suppressed", skipped))
+	}
+	if w.watch != nil {
+		w.watch(Event{Kind: Dropped, Operation: n.name, At: w.current.at, Origin: w.current.origin, Reason: string(why), Err: err})
 	}
 	if w.deadLetter != nil {
 		w.current.sent = true

@@ -71,8 +71,12 @@ type Config struct {
 	// Settled is told how long a message was in the graph, when it is settled; nil:
 	// nobody is interested. It must not block.
 	Settled func(time.Duration)
-	Logger  *slog.Logger // default: discard
-	Inbox   int          // default DefaultInbox
+	// Watch is told everything that the worker does, in that order, from the goroutine
+	// that does it; nil: nobody watches, and it costs nothing. It must not block. A worker
+	// that is watched has a frontier even where nothing in its plan needs one.
+	Watch  func(Event)
+	Logger *slog.Logger // default: discard
+	Inbox  int          // default DefaultInbox
 }
 
 // Worker runs one plan. Take, Stop, End, Stats and Health may be called from any
@@ -87,6 +91,7 @@ type Worker struct {
 	observe    func(hlc.Timestamp)
 	connected  func(int) bool
 	settled    func(time.Duration)
+	watch      func(Event) // nil: nobody watches
 	log        *slog.Logger
 	capacity   int
 	maxDelay   int64 // milliseconds
@@ -96,6 +101,7 @@ type Worker struct {
 	// Only the worker's goroutine touches these.
 	nodes   []node
 	timed   []int // indexes of the delays and accumulates
+	clocked bool  // somebody needs the frontier
 	current current
 	batch   []arrival // being worked on
 	sequel  []arrival // the part of batch not worked on yet
@@ -141,6 +147,8 @@ type arrival struct {
 	source  int
 	epoch   progress.Epoch
 	drop    reason // not empty: it is dropped for that reason
+	moved   bool   // it was older than the frontier
+	at      int64  // when it came, in Unix nanoseconds
 
 	position    endpoint.Position
 	redelivered bool
@@ -182,7 +190,7 @@ func New(c Config) (*Worker, error) {
 	}
 	w := &Worker{
 		plan: c.Plan, options: c.Options, deadLetter: c.DeadLetter, clock: c.Clock, virtual: c.Virtual,
-		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, log: c.Logger, capacity: c.Inbox,
+		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, watch: c.Watch, log: c.Logger, capacity: c.Inbox,
 		maxDelay: plan.DefaultMaxDelay.Milliseconds(), dropLate: c.Options.LatePolicy == plan.DropLate,
 		dropDrift: c.Options.DriftPolicy == plan.DropDrift,
 		frontier:  progress.Beginning, wake: make(chan struct{}, 1),
@@ -217,6 +225,7 @@ func New(c Config) (*Worker, error) {
 			w.timed = append(w.timed, i)
 		}
 	}
+	w.clocked = len(w.timed) > 0 || w.watch != nil
 	for i, index := range c.Plan.Sinks {
 		w.nodes[index].sink = c.Sinks[i]
 	}
@@ -302,16 +311,19 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 		return false
 	}
 	w.counters.received.Add(1)
-	a := arrival{message: d.Message, source: from, position: d.Position, redelivered: d.Redelivered}
+	a := arrival{message: d.Message, source: from, at: now.UnixNano(), position: d.Position, redelivered: d.Redelivered}
 	a.drop = w.stamp(d.Message, now, stamp, stamped)
-	if len(w.timed) > 0 {
+	if w.clocked {
 		s.frontier.Received(progress.Time(now.UnixMilli()), progress.Time(d.Message.Time.Millis))
+	}
+	if len(w.timed) > 0 {
 		again := false
 		if w.journal != nil { // what is in a window already can't come too late for it
 			_, again = w.journal.recall(from, d.Position, d.Redelivered)
 		}
 		if !again {
-			if late := w.admit(d.Message); a.drop == "" {
+			var late reason
+			if late, a.moved = w.admit(d.Message); a.drop == "" {
 				a.drop = late
 			}
 		}
@@ -380,7 +392,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) run(ctx context.Context) error {
 	var ticks <-chan time.Time
-	if len(w.timed) > 0 && w.virtual == nil {
+	if w.clocked && w.virtual == nil {
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
 		ticks = ticker.C
@@ -413,11 +425,14 @@ func (w *Worker) run(ctx context.Context) error {
 	}
 }
 
-// Step works on everything taken, in virtual time, and returns when it is done or
-// has failed. It waits for no confirmation.
+// Step works on everything taken, in virtual time, and on what is due by now, and
+// returns when it is done or has failed. It waits for no confirmation.
 func (w *Worker) Step(ctx context.Context) error {
 	w.fetch()
 	w.work(ctx, nil)
+	if w.clocked && w.failure == nil {
+		w.moveTo(ctx, w.virtual.frontier(w.lateness()))
+	}
 	return w.failure
 }
 
@@ -478,6 +493,9 @@ func (w *Worker) arrive(ctx context.Context, a *arrival) {
 	w.current = current{origin: a.message, at: a.message.Time, claim: claim{source: a.source, epoch: a.epoch}}
 	n := &w.nodes[w.plan.Sources[a.source]]
 	n.in.Add(1)
+	if w.watch != nil {
+		w.watch(Event{Kind: Arrived, Operation: n.name, At: a.message.Time, Origin: a.message, Message: a.message, Received: time.Unix(0, a.at), Moved: a.moved})
+	}
 	var before known
 	if w.journal != nil {
 		w.mu.Lock()
@@ -502,7 +520,7 @@ func (w *Worker) arrive(ctx context.Context, a *arrival) {
 		w.remember(a, w.current.sent)
 	}
 	w.release(w.current.claim)
-	if w.virtual != nil && len(w.timed) > 0 {
+	if w.virtual != nil && w.clocked {
 		w.moveTo(ctx, w.virtual.frontier(w.lateness()))
 	}
 }

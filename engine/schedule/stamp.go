@@ -82,17 +82,17 @@ func (w *Worker) stamp(m *message.Message, now time.Time, stamp hlc.Timestamp, s
 
 // admit moves a message that is older than the frontier there, or says that it is
 // to be dropped. w.mu is held.
-func (w *Worker) admit(m *message.Message) reason {
+func (w *Worker) admit(m *message.Message) (drop reason, moved bool) {
 	if progress.Time(m.Time.Millis) >= w.frontier {
-		return ""
+		return "", false
 	}
 	w.counters.late.Add(1)
 	if w.dropLate {
-		return reasonLate
+		return reasonLate, false
 	}
 	m.Properties = append(m.Properties, message.Property{Key: LateProperty, Value: m.Time.String()})
 	m.Time = hlc.Timestamp{Millis: int64(w.frontier), Node: w.node}
-	return ""
+	return "", true
 }
 
 // reason says why a message is dropped, as the property graphd-reason.

@@ -31,6 +31,9 @@ func (w *Worker) send(ctx context.Context, n *node, m *message.Message) {
 	t.node, t.origin = n, w.current.origin
 	t.fill(m)
 	w.current.sent = true
+	if w.watch != nil {
+		w.watch(Event{Kind: Sent, Operation: n.name, At: w.current.at, Origin: w.current.origin, Message: m})
+	}
 	w.dispatch(ctx, t, w.current.gated)
 }
 
@@ -44,6 +47,9 @@ func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim,
 		message.Property{Key: ReasonProperty, Value: string(why)},
 		message.Property{Key: OperationProperty, Value: operation},
 		message.Property{Key: ErrorProperty, Value: err.Error()})
+	if w.watch != nil {
+		w.watch(Event{Kind: Buried, Operation: operation, Origin: origin, Reason: string(why), Err: err})
+	}
 	w.dispatch(ctx, t, gated)
 }
 

@@ -134,6 +134,9 @@ func (w *Worker) keep(n *node, at hlc.Timestamp, m *message.Message) *page {
 	}
 	p.entries = append(p.entries, e)
 	n.holds.Add(1)
+	if w.watch != nil {
+		w.watch(Event{Kind: Held, Operation: n.name, At: at, Origin: w.current.origin, Message: m})
+	}
 	return p
 }
 
@@ -159,6 +162,7 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s 
 		for i, e := range entries {
 			batch[i] = e.message
 		}
+		w.folding(n, p)
 		staged, err := n.doAccumulate(ctx, p.staged, batch)
 		if err == nil {
 			w.take(n, p, staged, entries, s)
@@ -176,10 +180,18 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s 
 	}
 }
 
+// folding says that n is about to be called for p.
+func (w *Worker) folding(n *node, p *page) {
+	if w.watch != nil {
+		w.watch(Event{Kind: Folding, Operation: n.name, At: p.at})
+	}
+}
+
 // foldOne folds a single entry, with a second try if again says so, or drops it.
 func (w *Worker) foldOne(ctx context.Context, n *node, p *page, single []entry, again bool, s stage) {
 	e := &single[0]
 	for {
+		w.folding(n, p)
 		staged, err := n.doAccumulate(ctx, p.staged, []*message.Message{e.message})
 		if err == nil {
 			w.take(n, p, staged, single, s)
@@ -215,6 +227,11 @@ func (w *Worker) expel(ctx context.Context, n *node, p *page, e *entry, err erro
 func (w *Worker) take(n *node, p *page, staged *message.Message, entries []entry, s stage) {
 	p.staged = staged
 	p.folded += len(entries)
+	if w.watch != nil {
+		for _, e := range entries {
+			w.watch(Event{Kind: Folded, Operation: n.name, At: p.at, Origin: e.origin, Message: e.message, Result: staged})
+		}
+	}
 	if w.journal == nil {
 		for _, e := range entries {
 			p.claims = append(p.claims, e.claim)
@@ -263,9 +280,13 @@ func (w *Worker) advance(ctx context.Context) {
 // time after time, and of each time node after node.
 func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 	w.mu.Lock()
+	moved := frontier > w.frontier
 	w.frontier = max(w.frontier, frontier)
 	frontier = w.frontier
 	w.mu.Unlock()
+	if moved && w.watch != nil {
+		w.watch(Event{Kind: Advanced, Frontier: frontier})
+	}
 	for w.failure == nil {
 		due := progress.End
 		for _, i := range w.timed {
@@ -295,6 +316,9 @@ func (w *Worker) fire(ctx context.Context, n *node, p *page) {
 		} else {
 			w.current = current{origin: e.origin, at: p.at, claim: e.claim}
 		}
+		if w.watch != nil {
+			w.watch(Event{Kind: Released, Operation: n.name, At: p.at, Origin: e.origin, Message: e.message})
+		}
 		w.pass(ctx, n, 0, e.message)
 		if w.failure != nil {
 			return
@@ -322,6 +346,12 @@ func (w *Worker) shut(ctx context.Context, n *node, p *page) {
 	if w.journal != nil {
 		w.removePage(n, p)
 		defer w.flush(ctx)
+	}
+	if p.folded == 0 {
+		p.staged = nil
+	}
+	if w.watch != nil {
+		w.watch(Event{Kind: Closed, Operation: n.name, At: p.at, Origin: p.staged, Message: p.staged})
 	}
 	if p.folded == 0 {
 		return // nothing of the window was left
