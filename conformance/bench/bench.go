@@ -30,14 +30,20 @@ func Component(core []byte) ([]byte, error) {
 	return encode.Component(core, world, encode.Options{})
 }
 
-// Load compiles a component as graphd does, instrumented, on a core engine ("" is
-// the default one). What it takes lives as long as the process.
-func Load(ctx context.Context, engineName, name string, wasm []byte) (*processor.Module, error) {
+// Runtime returns a component runtime on a core engine ("" is the default one). What
+// it takes lives as long as the process.
+func Runtime(ctx context.Context, engineName string) (*component.Runtime, error) {
 	engine, err := engines.Open(ctx, engineName)
 	if err != nil {
 		return nil, err
 	}
-	rt, err := component.New(component.Config{Engine: engine})
+	return component.New(component.Config{Engine: engine})
+}
+
+// Load compiles a component as graphd does, instrumented, on a core engine ("" is
+// the default one). What it takes lives as long as the process.
+func Load(ctx context.Context, engineName, name string, wasm []byte) (*processor.Module, error) {
+	rt, err := Runtime(ctx, engineName)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 )
@@ -28,6 +29,22 @@ type floor struct {
 	stack   [4]uint64
 }
 
+// tick and overflow are what an instrumented guest imports, for the route that tells
+// what the instrumentation alone costs.
+var (
+	tick     = rewrite.Name{Module: "bench", Field: "tick"}
+	overflow = rewrite.Name{Module: "bench", Field: "overflow"}
+)
+
+// instrument returns core as our runtime compiles it.
+func instrument(core []byte) ([]byte, error) {
+	m, err := rewrite.Decode(core, rewrite.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	return m.Rewrite(rewrite.Options{Tick: tick, Overflow: overflow})
+}
+
 const mapInterface = "wasm-graph:processor/map@1.1.0#"
 
 func newFloor(ctx context.Context, core []byte) (*floor, error) {
@@ -43,8 +60,12 @@ func newFloor(ctx context.Context, core []byte) (*floor, error) {
 		if hosts[module] == nil {
 			hosts[module] = f.runtime.NewHostModuleBuilder(module)
 		}
+		do := func(context.Context, api.Module, []uint64) {}
+		if module == tick.Module && name == tick.Field {
+			do = func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = 1 << 20 }
+		}
 		hosts[module].NewFunctionBuilder().
-			WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}), d.ParamTypes(), d.ResultTypes()).
+			WithGoModuleFunction(api.GoModuleFunc(do), d.ParamTypes(), d.ResultTypes()).
 			Export(name)
 	}
 	for module, host := range hosts {

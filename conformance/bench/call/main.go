@@ -2,10 +2,14 @@
 
 // Command call measures what one call of an operator costs, next to the floor: the
 // same guest on bare wazero with a Canonical ABI written by hand and no safety at
-// all. Rounds of all routes are interleaved, and medians are compared, so that a
-// machine whose speed drifts does not decide.
+// all; and what one call of a host function by a guest costs, next to a function of
+// wazero's own.
 //
-//	go run ./conformance/bench/call [-core map.core.wasm] [-rounds 7] [-o json]
+// Many short rounds of all routes are interleaved. Each route is compared with the
+// floor of its own round, and the median of those ratios counts, so that a machine
+// whose speed drifts does not decide.
+//
+//	go run ./conformance/bench/call [-core map.core.wasm] [-rounds 300] [-o json]
 //	go run -tags wasmtime ./conformance/bench/call -engine wazero,wasmtime
 package main
 
@@ -45,15 +49,18 @@ var sizes = []int{256, 4096}
 // result is the cost of one route at one payload size.
 type result struct {
 	Route   string  `json:"route"`
-	Payload int     `json:"payloadBytes"`
+	Payload int     `json:"payloadBytes"` // 0: a call of a host function
 	Nanos   float64 `json:"nsPerCall"`
 	Allocs  int64   `json:"allocsPerCall"`
-	Ratio   float64 `json:"timesFloor"`
+	Ratio   float64 `json:"timesFloor"`  // median over the rounds
+	Over    float64 `json:"nsOverFloor"` // median over the rounds
 }
 
 // route is one way to make the call.
 type route struct {
 	name string
+	// per is how many calls one use of call makes; 0 means one.
+	per  int
 	call func(ctx context.Context, m *message.Message) error
 }
 
@@ -61,8 +68,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
 	core := flags.String("core", "", "core module of a map operator that imports nothing but the processor world (default: the C guest of the conformance suite)")
 	engineNames := flags.String("engine", "wazero", fmt.Sprintf("core engines to measure, comma-separated, of %q", engines.Names()))
-	rounds := flags.Int("rounds", 7, "interleaved rounds")
-	each := flags.Duration("each", 200*time.Millisecond, "time of one measurement")
+	rounds := flags.Int("rounds", 300, "interleaved rounds")
+	each := flags.Duration("each", 3*time.Millisecond, "time of one measurement in a round")
 	format := flags.String("o", "text", "output: text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -74,18 +81,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
-	routes, err := open(ctx, strings.Split(*engineNames, ","), wasm)
+	names := strings.Split(*engineNames, ",")
+	routes, err := open(ctx, names, wasm)
 	if err != nil {
 		return err
 	}
-	results := measure(ctx, routes, *rounds, *each)
+	imports, err := openImports(ctx, names)
+	if err != nil {
+		return err
+	}
+	var results []result
+	for _, size := range sizes {
+		results = append(results, measure(ctx, routes, sample(size), *rounds, *each)...)
+	}
+	results = append(results, measure(ctx, imports, &message.Message{}, *rounds, *each)...)
 	if *format == "json" {
 		return json.NewEncoder(out).Encode(results)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "payload B\troute\tns/call\tallocs\tx floor\t")
+	fmt.Fprintln(w, "payload B\troute\tns/call\tallocs\tx floor\tns over\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%d\t%s\t%.0f\t%d\t%.2f\t\n", r.Payload, r.Route, r.Nanos, r.Allocs, r.Ratio)
+		fmt.Fprintf(w, "%d\t%s\t%.0f\t%d\t%.2f\t%.0f\t\n", r.Payload, r.Route, r.Nanos, r.Allocs, r.Ratio, r.Over)
 	}
 	return w.Flush()
 }
@@ -96,13 +112,22 @@ func open(ctx context.Context, engineNames []string, core []byte) ([]route, erro
 	if err != nil {
 		return nil, fmt.Errorf("floor: %w", err)
 	}
+	instrumented, err := instrument(core)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newFloor(ctx, instrumented)
+	if err != nil {
+		return nil, fmt.Errorf("floor: instrumented guest: %w", err)
+	}
 	wasm, err := bench.Component(core)
 	if err != nil {
 		return nil, err
 	}
 	routes := []route{
-		{"floor", func(ctx context.Context, m *message.Message) error { _, err := f.call(ctx, m); return err }},
-		{"empty core call", func(ctx context.Context, _ *message.Message) error { return f.callEmpty(ctx) }},
+		{name: "floor", call: func(ctx context.Context, m *message.Message) error { _, err := f.call(ctx, m); return err }},
+		{name: "floor, instrumented guest", call: func(ctx context.Context, m *message.Message) error { _, err := g.call(ctx, m); return err }},
+		{name: "empty core call", call: func(ctx context.Context, _ *message.Message) error { return f.callEmpty(ctx) }},
 	}
 	for _, name := range engineNames {
 		more, err := openOn(ctx, name, wasm)
@@ -131,8 +156,8 @@ func openOn(ctx context.Context, engineName string, wasm []byte) ([]route, error
 	}
 	process := instance.Func("wasm-graph:processor/map@1.1.0", "process")
 	return []route{
-		{"typed, " + engineName, func(ctx context.Context, m *message.Message) error { _, err := typed.Map(ctx, m); return err }},
-		{"generic, " + engineName, func(ctx context.Context, m *message.Message) error {
+		{name: "typed, " + engineName, call: func(ctx context.Context, m *message.Message) error { _, err := typed.Map(ctx, m); return err }},
+		{name: "generic, " + engineName, call: func(ctx context.Context, m *message.Message) error {
 			_, err := process.Call(ctx, dynamic(m))
 			return err
 		}},
@@ -179,45 +204,45 @@ func sample(size int) *message.Message {
 	}
 }
 
-// measure runs rounds of all routes in turn and takes medians.
-func measure(ctx context.Context, routes []route, rounds int, each time.Duration) []result {
-	var results []result
-	for _, size := range sizes {
-		m := sample(size)
-		nanos := make([][]float64, len(routes))
-		allocs := make([]int64, len(routes))
-		for range rounds {
-			for i, r := range routes {
-				n, a := once(ctx, r, m, each)
-				nanos[i] = append(nanos[i], n)
-				allocs[i] = a
-			}
-		}
-		base := bench.Median(nanos[0])
+// measure runs rounds of all routes in turn, the first of which is the floor.
+func measure(ctx context.Context, routes []route, m *message.Message, rounds int, each time.Duration) []result {
+	nanos := make([][]float64, len(routes))
+	results := make([]result, len(routes))
+	for i, r := range routes {
+		results[i] = result{Route: r.name, Payload: len(m.Payload), Allocs: int64(testing.AllocsPerRun(100, func() { r.must(ctx, m) }))}
+	}
+	for range rounds {
 		for i, r := range routes {
-			n := bench.Median(nanos[i])
-			results = append(results, result{r.name, size, n, allocs[i], n / base})
+			nanos[i] = append(nanos[i], r.once(ctx, m, each))
 		}
+	}
+	for i := range routes {
+		ratios, over := make([]float64, rounds), make([]float64, rounds)
+		for n := range rounds {
+			ratios[n], over[n] = nanos[i][n]/nanos[0][n], nanos[i][n]-nanos[0][n]
+		}
+		results[i].Nanos = bench.Median(nanos[i])
+		results[i].Ratio, results[i].Over = bench.Median(ratios), bench.Median(over)
 	}
 	return results
 }
 
+func (r route) must(ctx context.Context, m *message.Message) {
+	if err := r.call(ctx, m); err != nil {
+		panic(fmt.Sprintf("%s: %v", r.name, err))
+	}
+}
+
 // once calls r for about a time and returns the mean cost of a call.
-func once(ctx context.Context, r route, m *message.Message, each time.Duration) (nanos float64, allocs int64) {
-	allocs = int64(testing.AllocsPerRun(100, func() {
-		if err := r.call(ctx, m); err != nil {
-			panic(err)
-		}
-	}))
+func (r route) once(ctx context.Context, m *message.Message, each time.Duration) float64 {
+	per := max(r.per, 1)
 	n := 0
 	start := time.Now()
 	for time.Since(start) < each {
-		for range 100 {
-			if err := r.call(ctx, m); err != nil {
-				panic(err)
-			}
+		for range max(100/per, 1) {
+			r.must(ctx, m)
+			n += per
 		}
-		n += 100
 	}
-	return float64(time.Since(start)) / float64(n), allocs
+	return float64(time.Since(start)) / float64(n)
 }
