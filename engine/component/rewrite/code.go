@@ -22,6 +22,7 @@ func (w *writer) code() ([]byte, error) {
 			assembler: assembler{writer: w},
 			body:      &w.bodies[i],
 			t:         w.Module.types[w.funcTypes[w.imported[Func]+i]],
+			unroll:    len(b) <= unrollGrowth*(w.bodies[i].start-old.start)+1<<16,
 		}
 		if err := f.write(); err != nil {
 			return nil, fmt.Errorf("function %d: %w", w.imported[Func]+i, err)
@@ -46,6 +47,10 @@ func (w *writer) code() ([]byte, error) {
 // module of nothing but empty loops would grow twentyfold.
 const maxGrowth = 4
 
+// unrollGrowth is by how much code may have grown before short loops are no longer
+// unrolled. They seldom add a tenth.
+const unrollGrowth = 2
+
 // functionWriter writes the body of one function.
 //
 // A function that counts its stack gets a block around its code, with the
@@ -57,6 +62,7 @@ type functionWriter struct {
 	body     *body
 	t        core.FuncType
 	reader   reader
+	unroll   bool      // short loops are unrolled
 	segments []segment // those still to come
 	depth    uint32    // open blocks
 	last     instr
@@ -93,11 +99,25 @@ type functionWriter struct {
 //	  end
 //	  unreachable
 //	end
+//
+// Of a short loop several turns are written one after the other, and paid together:
+// all but the last are in a block, to whose end leads what began the next turn.
+//
+//	block
+//	  ...
+//	  br 4
+//	end
+//	...
 type innerLoop struct {
 	depth  uint32              // open blocks around it
-	weight uint32              // of its segment
+	weight uint32              // of its segment, in all turns
 	set    map[uint32]struct{} // the locals that it changes
+	code   int                 // where the code of a turn starts
+	turns  int                 // that are still to be written after this one
 }
+
+// unrolled is how many turns of a short loop are written.
+const unrolled = 4
 
 // innerBlocks is how many blocks there are around an innermost closed loop.
 const innerBlocks = 3
@@ -175,16 +195,24 @@ func (f *functionWriter) paySegment(s segment) {
 		f.pay(s.weight)
 		return
 	}
+	innermost := s.kind == innermostLoop || s.kind == shortLoop
+	weight := s.weight
+	if innermost {
+		weight = f.inner.weight
+	}
 	f.index(opLocalGet, f.local)
-	f.i64(int64(s.weight))
+	f.i64(int64(weight))
 	f.op(opI64Sub)
 	f.index(opLocalTee, f.local)
 	f.index(opGlobalSet, f.fuel)
 	f.index(opLocalGet, f.local)
 	f.i64(0)
-	if s.kind == innermostLoop {
+	if innermost {
 		f.op(opI64LtS)
 		f.index(opBrIf, 1)
+		if f.inner.turns > 0 {
+			f.open(opBlock)
+		}
 		return
 	}
 	// With the call in the second arm, wazero keeps registers for the first.
@@ -210,6 +238,9 @@ func (f *functionWriter) instr(in instr) error {
 	case opBlock, opIf:
 		f.depth++
 	case opEnd:
+		if f.nextTurn() {
+			return nil
+		}
 		f.depth--
 		f.closeLoop()
 	case opBr, opBrIf:
@@ -257,20 +288,38 @@ func (f *functionWriter) leaveForTailCall() {
 func (f *functionWriter) openLoop(in instr) {
 	// A loop's segment starts right behind its opcode.
 	s := f.segments[0]
-	if s.kind != closedLoop && s.kind != innermostLoop {
+	if s.kind == branchSegment || s.kind == openLoop {
 		return
 	}
 	if !f.inLocal {
 		f.loadFuel()
 		f.inLocal, f.outside = true, f.depth
 	}
-	if s.kind == innermostLoop {
-		f.inner = &innerLoop{depth: f.depth, weight: s.weight, set: map[uint32]struct{}{}}
+	if s.kind != closedLoop {
+		f.inner = &innerLoop{depth: f.depth, weight: s.weight, set: map[uint32]struct{}{}, code: in.end}
+		if s.kind == shortLoop && f.unroll {
+			f.inner.weight, f.inner.turns = unrolled*s.weight, unrolled-1
+		}
 		f.op(opBlock)
 		f.b = append(f.b, f.data[in.at+1:in.end]...) // the loop's type
 		f.open(opLoop)
 		f.open(opBlock)
 	}
+}
+
+// nextTurn, at the end of a block, tells whether it ends a turn of a short loop that
+// is not the last, and makes the next one follow.
+func (f *functionWriter) nextTurn() bool {
+	if f.inner == nil || f.inner.turns == 0 || f.depth != f.inner.depth+1 {
+		return false
+	}
+	f.index(opBr, innerBlocks+1)
+	f.op(opEnd)
+	if f.inner.turns--; f.inner.turns > 0 {
+		f.open(opBlock)
+	}
+	f.reader.pos = f.inner.code
+	return true
 }
 
 // closeLoop appends what comes behind an innermost loop, if its end is reached,
@@ -342,6 +391,9 @@ func (f *functionWriter) localType(local uint32) core.ValueType {
 func (f *functionWriter) label(label uint32) uint32 {
 	if f.inner != nil && label >= f.depth-f.inner.depth {
 		label += innerBlocks
+		if f.inner.turns > 0 {
+			label++
+		}
 	}
 	return label
 }

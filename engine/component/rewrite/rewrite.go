@@ -10,7 +10,8 @@
 //
 //   - Fuel. Code is divided into segments; each is paid at its start, by its number
 //     of instructions, from a counter that is global to the module. At the header
-//     of a loop there always is a segment. When the counter falls below zero the
+//     of a loop there always is a segment; a short innermost loop is unrolled, and
+//     pays for four turns at a time. When the counter falls below zero the
 //     module calls the imported function tick, which the host answers with more
 //     fuel, or by trapping the guest. It also is the point at which Go can stop
 //     the goroutine.
@@ -41,7 +42,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "1"
+const Version = "2"
 
 // Name is a two-level import name.
 type Name struct {

@@ -45,6 +45,7 @@ const (
 	openLoop                         // of a loop in which something is called
 	closedLoop                       // of a loop in which nothing is: nothing else takes fuel
 	innermostLoop                    // of a closed loop without parameters and without loops
+	shortLoop                        // of an innermost loop that is paid several turns at a time
 )
 
 // call is a direct call of a defined function.
@@ -60,6 +61,7 @@ const (
 	freeWeight   = 32   // a function at most this heavy is paid for by its callers
 	splitWeight  = 48   // a branch of code at least this heavy is paid on its own
 	bytesPerUnit = 8    // of a bulk operation; elements of a table have 8 bytes
+	shortSize    = 128  // bytes of code of a short loop, which weighs less than splitWeight
 	bulkInline   = 1024 // a bulk operation of a constant length up to this stays as it is
 	bulkWeight   = 16   // of a bulk operation, beside its length
 )
@@ -378,6 +380,9 @@ func (s *scanner) close(in instr) {
 		s.segments[c.header].kind = closedLoop
 		if !c.loops && c.params == 0 {
 			s.segments[c.header].kind = innermostLoop
+			if s.short(c.header, in.at) {
+				s.segments[c.header].kind = shortLoop
+			}
 		}
 		s.body.closed = true
 	}
@@ -387,6 +392,16 @@ func (s *scanner) close(in instr) {
 		outer.segment = s.split(in.end, outer.segment)
 		outer.skip = none
 	}
+}
+
+// short tells whether the innermost loop with that header, which ends at offset end,
+// is short. Nothing in a short loop is heavy enough to be paid on its own.
+func (s *scanner) short(header int32, end int) bool {
+	weight := uint64(0)
+	for _, seg := range s.segments[header:] {
+		weight += uint64(seg.weight)
+	}
+	return weight < splitWeight && end-int(s.segments[header].at) <= shortSize
 }
 
 // branch notes where a branch leads.

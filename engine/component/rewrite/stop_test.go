@@ -194,3 +194,39 @@ func TestFuelIsDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// The turns of a short loop are paid several at a time: fuel grows in steps, and never
+// by less than the work.
+func TestShortLoopsArePaidInSteps(t *testing.T) {
+	countdown := module(
+		section(1, 1, 0x60, 1, 0x7f, 0), // (param i32)
+		section(3, 1, 0),
+		section(7, 1, 1, 'f', 0, 0),
+		section(10, 1, 14, 0,
+			0x03, 0x40, // loop
+			0x20, 0, 0x41, 1, 0x6b, 0x22, 0, // local.tee 0 (i32.sub (local.get 0) (i32.const 1))
+			0x0d, 0, // br_if 0
+			0x0b, 0x0b))
+	const perTurn = 5 // instructions
+	h := &host{tick: func(remaining int64) int64 { return 1 }}
+	f := instantiate(t, coretest.Open(t), instrument(t, countdown), h).Func("f")
+	used := func(turns uint64) int64 {
+		h.used = 0
+		if err := f.Call(t.Context(), []uint64{turns}); err != nil {
+			t.Fatal(err)
+		}
+		return h.used
+	}
+	used(1) // takes what is left of the first quantum
+	steps := map[int64]bool{}
+	for turns := range uint64(16) {
+		n := used(turns + 1)
+		steps[n] = true
+		if n < int64(turns+1)*perTurn {
+			t.Errorf("%d turns of %d instructions used %d units", turns+1, perTurn, n)
+		}
+	}
+	if len(steps) != 4 {
+		t.Errorf("1 to 16 turns used %d different amounts, want 4", len(steps))
+	}
+}
