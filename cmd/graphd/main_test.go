@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +42,9 @@ const patience = 30 * time.Second
 //	edit FILE OLD NEW      replace text that is in a file
 //	subscribe FILTER       collect what is published on topics that match
 //	publish TOPIC PAYLOAD  publish; the payload is text, @FILE, or *N for N bytes
-//	received N [FILE]      wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE
+//	received N [FILE [unordered]]
+//	                       wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE,
+//	                       whose lines are in alphabetical order if it says unordered
 //	get PATH CODE [TEXT]   GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
 //	                       becomes stdout
 //	signal NAME            send HUP or TERM to the program in the background
@@ -223,6 +226,9 @@ func (s *stage) receivedCommand(ts *testscript.TestScript, args []string) error 
 				return fmt.Errorf("received %d messages, want %d:\n%s", len(got), want, strings.Join(got, "\n"))
 			}
 			if len(args) > 1 {
+				if len(args) > 2 { // topics of several connections
+					slices.Sort(got)
+				}
 				if lines := strings.Join(got, "\n") + "\n"; lines != ts.ReadFile(args[1]) {
 					return fmt.Errorf("received\n%swant\n%s", lines, ts.ReadFile(args[1]))
 				}

@@ -119,14 +119,14 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 	if err != nil {
 		return err
 	}
-	p, err := plan.New(parts.definition, resources.settings(), options)
+	p, err := plan.Compose(resources.composition(parts.graphs), options)
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
 	if len(p.Unused) > 0 {
 		resources.logger.Warn("configuration is used by no operation", "keys", p.Unused)
 	}
-	sources, sinks, deadLetter, err := l.connect(resources, p, options)
+	ends, err := l.connect(resources, options)
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
@@ -139,7 +139,7 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 	}
 	running, err := engine.New(engine.Config{
 		Plan: p, Options: options, Openers: l.openers(p, parts), Windows: windows,
-		Sources: sources, Sinks: sinks, DeadLetter: deadLetter,
+		Sources: ends.sources, Sinks: ends.sinks, DeadLetter: ends.deadLetter,
 		HLC: l.config.HLC, Logger: l.config.Logger,
 		Settled: l.metrics.settled(p.Graph),
 	})
@@ -151,7 +151,7 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 		return err
 	}
 	defer unobserve()
-	resources.logger.Info("graph starts", "definition", parts.digest)
+	resources.logger.Info("graph starts", "definitions", parts.digests())
 	up(running.Health)
 	err = running.Run(ctx)
 	if errors.Is(err, operator.ErrInit) {
@@ -176,8 +176,14 @@ type bound struct {
 	logger *slog.Logger
 }
 
-// node is the resource's only graph node.
-func (b *bound) node() resource.Graph { return b.graph.Graphs[0] }
+// name is what the graph is called in logs and metrics, unique among all: its own
+// name, after its namespace where that isn't the usual one.
+func (b *bound) name() string {
+	if b.graph.Namespace == resource.DefaultNamespace {
+		return b.graph.Name
+	}
+	return b.graph.Key.String()
+}
 
 // key names an object in the graph's namespace.
 func (b *bound) key(name string) resource.Key {
@@ -211,12 +217,30 @@ func CheckOptions(set *resource.Set) error {
 	return errors.Join(errs...)
 }
 
-func (b *bound) settings() []plan.Setting {
-	var settings []plan.Setting
-	for _, p := range b.node().Configuration {
-		settings = append(settings, plan.Setting{Key: p.Key, Value: p.Value})
+// composition is the graph with its definitions, which are in the order of its nodes.
+func (b *bound) composition(graphs []fetched) plan.Composition {
+	c := plan.Composition{Graph: b.name(), File: b.graph.File}
+	for _, s := range b.graph.Sources {
+		c.Sources = append(c.Sources, s.Name)
 	}
-	return settings
+	for i, n := range b.graph.Graphs {
+		part := plan.Part{Name: n.Name, Definition: graphs[i].definition, Place: n.Place}
+		for _, p := range n.Configuration {
+			part.Settings = append(part.Settings, plan.Setting{Key: p.Key, Value: p.Value})
+		}
+		c.Parts = append(c.Parts, part)
+	}
+	for _, t := range b.graph.Destinations {
+		c.Sinks = append(c.Sinks, t.Name)
+	}
+	for _, link := range b.graph.Connections {
+		c.Links = append(c.Links, plan.Link{From: planPort(link.From), To: planPort(link.To)})
+	}
+	return c
+}
+
+func planPort(p resource.Port) plan.Port {
+	return plan.Port{Name: p.Node, Operation: p.Operation, Place: p.Place}
 }
 
 // binding is an endpoint as the node of that name uses it.
@@ -247,10 +271,24 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 
 // parts is what a graph is made of, fetched and compiled.
 type parts struct {
+	graphs   []fetched // by place in the resource's graph nodes
+	releases []func(context.Context) error
+}
+
+// fetched is a graph node's definition with its modules.
+type fetched struct {
 	definition *graph.Definition
 	digest     string
 	modules    map[string]*processor.Module // by reference
-	releases   []func(context.Context) error
+}
+
+// digests returns the digests of the definitions, for logs.
+func (p *parts) digests() []string {
+	var all []string
+	for _, g := range p.graphs {
+		all = append(all, g.digest)
+	}
+	return all
 }
 
 func (p *parts) release(ctx context.Context) error {
@@ -261,63 +299,82 @@ func (p *parts) release(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// fetch gets the definition and its modules. Also where it fails the parts it
-// returns, if any, are to be released.
+// fetch gets the definitions and their modules. Also where it fails the parts it
+// returns are to be released.
 func (l *Launcher) fetch(ctx context.Context, b *bound) (*parts, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.FetchTimeout)
 	defer cancel()
-	node := b.node()
-	registry := b.set.Registries[b.key(node.Registry)]
+	p := &parts{}
+	for _, node := range b.graph.Graphs {
+		artifacts, err := l.artifacts(b, node.Registry)
+		if err != nil {
+			return p, &Failure{ConfigurationFailed, err}
+		}
+		g, err := l.fetchGraph(ctx, b, p, node, artifacts)
+		if err != nil {
+			return p, err
+		}
+		p.graphs = append(p.graphs, g)
+	}
+	return p, nil
+}
+
+// artifacts opens the registry endpoint of that name.
+func (l *Launcher) artifacts(b *bound, name string) (Artifacts, error) {
+	registry := b.set.Registries[b.key(name)]
 	if registry == nil {
-		return nil, &Failure{ConfigurationFailed, fmt.Errorf("there is no RegistryEndpoint %q in namespace %s", node.Registry, b.graph.Namespace)}
+		return nil, fmt.Errorf("there is no RegistryEndpoint %q in namespace %s", name, b.graph.Namespace)
 	}
 	var secret *resource.Secret
 	if name := registry.PullSecret; name != "" {
 		if secret = b.set.Secrets[b.key(name)]; secret == nil {
-			return nil, &Failure{ConfigurationFailed, fmt.Errorf("registry endpoint %s: there is no Secret %q", registry.Key, name)}
+			return nil, fmt.Errorf("registry endpoint %s: there is no Secret %q", registry.Key, name)
 		}
 	}
 	artifacts, err := l.config.Artifacts(registry, secret)
 	if err != nil {
-		return nil, &Failure{ConfigurationFailed, fmt.Errorf("registry endpoint %s: %w", registry.Key, err)}
+		return nil, fmt.Errorf("registry endpoint %s: %w", registry.Key, err)
 	}
+	return artifacts, nil
+}
+
+// fetchGraph gets the definition of a node, and its modules, which p releases.
+func (l *Launcher) fetchGraph(ctx context.Context, b *bound, p *parts, node resource.Graph, artifacts Artifacts) (fetched, error) {
 	content, digest, err := artifacts.Definition(ctx, node.Artifact)
 	if err != nil {
-		return nil, &Failure{ModuleDownloadFailed, err}
+		return fetched{}, &Failure{ModuleDownloadFailed, err}
 	}
 	definition, problems := graph.Parse(node.Artifact, content)
 	for _, w := range problems.Warnings() {
 		b.logger.Warn(w.Error())
 	}
 	if err := problems.Err(); err != nil {
-		return nil, &Failure{ConfigurationFailed, err}
+		return fetched{}, &Failure{ConfigurationFailed, err}
 	}
-	// In logs and metrics a graph goes by its resource's name, which is unique.
-	definition.Metadata.Name = b.graph.Name
-	p := &parts{definition: definition, digest: digest, modules: map[string]*processor.Module{}}
+	g := fetched{definition: definition, digest: digest, modules: map[string]*processor.Module{}}
 	for _, ref := range definition.Modules() {
 		wasm, digest, err := artifacts.Component(ctx, ref)
 		if err != nil {
-			return p, &Failure{ModuleDownloadFailed, err}
+			return fetched{}, &Failure{ModuleDownloadFailed, err}
 		}
 		m, release, err := l.modules.get(ctx, ref, digest, wasm)
 		if err != nil {
-			return p, &Failure{InstantiationFailed, err}
+			return fetched{}, &Failure{InstantiationFailed, err}
 		}
-		p.modules[ref] = m
+		g.modules[ref] = m
 		p.releases = append(p.releases, release)
 	}
 	problems = definition.CheckModules(func(ref string) ([]graph.Kind, error) {
 		var kinds []graph.Kind
-		for _, k := range p.modules[ref].Kinds() {
+		for _, k := range g.modules[ref].Kinds() {
 			kinds = append(kinds, graph.Kind(k))
 		}
 		return kinds, nil
 	})
 	if err := problems.Err(); err != nil {
-		return p, &Failure{ConfigurationFailed, err}
+		return fetched{}, &Failure{ConfigurationFailed, err}
 	}
-	return p, nil
+	return g, nil
 }
 
 // openers returns what opens the operators, by place in the plan.
@@ -329,49 +386,61 @@ func (l *Launcher) openers(p *plan.Plan, parts *parts) []operator.Opener {
 		}
 		env := l.config.Environment
 		env.Deadline, env.Memory = n.Limits.Deadline, n.Limits.Memory
-		openers[i] = parts.modules[n.Module].Opener(n.Config, env)
+		openers[i] = parts.graphs[n.Part].modules[n.Module].Opener(n.Config, env)
 	}
 	return openers
 }
 
+// ends are what a graph is connected to, by place in the resource's nodes, which is
+// that in the plan.
+type ends struct {
+	sources    []endpoint.Source
+	sinks      []endpoint.Sink
+	deadLetter endpoint.Sink // nil: none
+}
+
 // connect makes the graph's ends.
-func (l *Launcher) connect(b *bound, p *plan.Plan, options plan.Options) (sources []endpoint.Source, sinks []endpoint.Sink, deadLetter endpoint.Sink, err error) {
-	if len(p.Sources) != 1 {
-		return nil, nil, nil, fmt.Errorf("the definition has %d sources, and a DataflowGraph connects one", len(p.Sources))
+func (l *Launcher) connect(b *bound, options plan.Options) (*ends, error) {
+	var e ends
+	for _, from := range b.graph.Sources {
+		binding, err := b.binding(from.Endpoint, from.Name)
+		if err != nil {
+			return nil, err
+		}
+		source, err := l.config.Drivers.Source(binding, from.Topics)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", from.Name, err)
+		}
+		e.sources = append(e.sources, source)
 	}
-	from, to := b.graph.Sources[0], b.graph.Destinations[0]
-	binding, err := b.binding(from.Endpoint, from.Name)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	source, err := l.config.Drivers.Source(binding, from.Topics)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("source %s: %w", from.Name, err)
-	}
-	if binding, err = b.binding(to.Endpoint, to.Name); err != nil {
-		return nil, nil, nil, err
-	}
-	sink, err := l.config.Drivers.Sink(binding, to.Topic)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("destination %s: %w", to.Name, err)
-	}
-	for range p.Sinks {
-		sinks = append(sinks, sink)
+	for _, to := range b.graph.Destinations {
+		binding, err := b.binding(to.Endpoint, to.Name)
+		if err != nil {
+			return nil, err
+		}
+		sink, err := l.config.Drivers.Sink(binding, to.Topic)
+		if err != nil {
+			return nil, fmt.Errorf("destination %s: %w", to.Name, err)
+		}
+		e.sinks = append(e.sinks, withHeaders(sink, to.Headers))
 	}
 	if options.DeadLetter != "" {
-		if deadLetter, err = l.deadLetter(b, from, options.DeadLetter); err != nil {
-			return nil, nil, nil, fmt.Errorf("option dead-letter: %w", err)
+		var err error
+		if e.deadLetter, err = l.deadLetter(b, options.DeadLetter); err != nil {
+			return nil, fmt.Errorf("option dead-letter: %w", err)
 		}
 	}
-	return []endpoint.Source{source}, sinks, deadLetter, nil
+	return &e, nil
 }
 
 // deadLetter makes the sink for dropped messages of "<endpoint>/<topic>".
-func (l *Launcher) deadLetter(b *bound, from resource.Source, where string) (endpoint.Sink, error) {
+func (l *Launcher) deadLetter(b *bound, where string) (endpoint.Sink, error) {
 	name, topic, _ := strings.Cut(where, "/")
-	for _, filter := range from.Topics {
-		if name == from.Endpoint && resource.Matches(filter, topic) {
-			return nil, fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
+	for _, from := range b.graph.Sources {
+		for _, filter := range from.Topics {
+			if name == from.Endpoint && resource.Matches(filter, topic) {
+				return nil, fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
+			}
 		}
 	}
 	binding, err := b.binding(name, "dead-letter")

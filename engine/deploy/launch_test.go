@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -278,6 +279,35 @@ func TestLaunch(t *testing.T) {
 	}
 }
 
+// TestHeaders: a destination's header actions, one after another.
+func TestHeaders(t *testing.T) {
+	b := newBench(t)
+	definition := strings.Replace(text("g", "simple:1", ""), "dataDestination: g/out}", `dataDestination: g/out, headers: [
+    {actionType: AddIfNotPresent, key: site, value: plant 1},
+    {actionType: AddIfNotPresent, key: unit, value: none},
+    {actionType: AddOrReplace, key: twice, value: once},
+    {actionType: AddOrReplace, key: new, value: there},
+    {actionType: Remove, key: secret},
+    {actionType: Remove, key: nothing}]}`, 1)
+	_, stop := b.launch(t, set(t, broker, definition), key("g"))
+	if err := b.drivers.source.Publish(&message.Message{Payload: []byte(`{"humidity":{"value":50.0}}`), Properties: []message.Property{
+		{Key: "secret", Value: "1"}, {Key: "unit", Value: "C"}, {Key: "twice", Value: "1"}, {Key: "secret", Value: "2"}, {Key: "twice", Value: "2"},
+		{Key: "__ts", Value: "1700000000000:0:df"},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	got := (<-b.drivers.results).Properties
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	want := []message.Property{
+		{Key: "unit", Value: "C"}, {Key: "twice", Value: "once"}, {Key: "__ts", Value: "001700000000000:00000:df"}, {Key: "site", Value: "plant 1"}, {Key: "new", Value: "there"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("properties (-want +got):\n%s", diff)
+	}
+}
+
 // TestNamespaces runs two graphs of one name: their sessions must not be the same.
 func TestNamespaces(t *testing.T) {
 	b := newBench(t)
@@ -339,7 +369,7 @@ func TestLaunchFails(t *testing.T) {
 		{"two sources", nil, func(s shelf) {
 			s["simple:1"] = strings.NewReplacer("operations:", "operations:\n  - {operationType: source, name: more}",
 				"connections:", "connections:\n  - {from: {name: more}, to: {name: sink}}").Replace(s["simple:1"])
-		}, nil, deploy.ConfigurationFailed, "the definition has 2 sources"},
+		}, nil, deploy.ConfigurationFailed, `f.yaml:22:34: the graph "g" has 2 operations of type source; write one of g.more, g.source`},
 		{"option of an unknown operation", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/operation.filter.deadline: 1s}}", 1)
 		}, nil, nil, deploy.ConfigurationFailed, "operation.filter"},

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/wasm-graph/graphd/engine/graph"
 )
 
 // LatePolicy says what becomes of a message that is older than the frontier.
@@ -158,8 +156,10 @@ func (o *Options) setOperation(rest, value string) (err error) {
 	return nil
 }
 
-// limits returns the limits of each operation of d by name.
-func (o *Options) limits(d *graph.Definition) (map[string]Limits, error) {
+// limits returns the limits of each of the operations by name. An option names an
+// operation as the plan does or, where no other definition has one of that name, as
+// its definition does.
+func (o *Options) limits(operations []vertex) (map[string]Limits, error) {
 	general := Limits{Deadline: DefaultDeadline, Memory: DefaultMemory}
 	if o.Deadline > 0 {
 		general.Deadline = o.Deadline
@@ -168,22 +168,31 @@ func (o *Options) limits(d *graph.Definition) (map[string]Limits, error) {
 		general.Memory = o.Memory
 	}
 	limits := map[string]Limits{}
-	known := map[string]string{} // dotted name -> name
+	known := map[string]string{} // dotted name -> name; ambiguous ones to nothing
 	var dotted []string
-	for _, op := range d.Operations {
-		if !op.Kind.HasModule() {
+	for _, v := range operations {
+		if !v.operation.Kind.HasModule() {
 			continue
 		}
-		limits[op.Name] = general
-		dots := strings.ReplaceAll(op.Name, "/", ".")
-		known[dots] = op.Name
-		dotted = append(dotted, dots)
+		limits[v.name] = general
+		for _, name := range []string{v.name, v.operation.Name} {
+			dots := strings.ReplaceAll(name, "/", ".")
+			if other, taken := known[dots]; taken && other != v.name {
+				known[dots] = ""
+				continue
+			}
+			known[dots] = v.name
+			dotted = append(dotted, dots)
+		}
 	}
 	for _, dots := range slices.Sorted(maps.Keys(o.Operations)) {
 		op := o.Operations[dots]
 		name, ok := known[dots]
 		if !ok {
 			return nil, unknown("operation in option", "operation."+dots, dotted)
+		}
+		if name == "" {
+			return nil, fmt.Errorf("plan: option operation.%s may mean several operations; write the name of the graph node before it", dots)
 		}
 		l := limits[name]
 		if op.Deadline > 0 {

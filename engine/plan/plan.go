@@ -12,6 +12,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,13 @@ import (
 	"github.com/wasm-graph/graphd/internal/nearest"
 )
 
-// Plan is the executable form of a definition. It is not changed once made.
+// Plan is the executable form of a definition, or of a Composition of several. It is
+// not changed once made.
 type Plan struct {
 	Graph   string // the graph's name
-	Nodes   []Node // in topological order; equals stand in the definition's order
-	Sources []int  // indexes of the sources, in the definition's order
-	Sinks   []int  // indexes of the sinks, in the definition's order
+	Nodes   []Node // in topological order; equals stand in the order of what is planned
+	Sources []int  // indexes of the sources, in the order of what is planned
+	Sinks   []int  // indexes of the sinks, likewise
 	// Timed says that the graph has a delay or an accumulate, so that logical time
 	// matters to it.
 	Timed bool
@@ -36,9 +38,10 @@ type Plan struct {
 
 // Node is one operation.
 type Node struct {
-	Operation string
+	Operation string // the operation's name, unique in the plan
 	Kind      operator.Kind
 	Module    string // reference of the module; empty where the engine does the work
+	Part      int    // index in Composition.Parts of the definition that it is of
 	// Outputs are the indexes of the nodes that take what comes out: of a branch, arm
 	// False at 0 and arm True at 1; of all others, everything at 0. An empty list
 	// drops what comes out.
@@ -68,110 +71,158 @@ type Setting struct{ Key, Value string }
 // All faults are collected: the error's lines are document.Problems where they have a
 // place in the definition.
 func New(d *graph.Definition, settings []Setting, options Options) (*Plan, error) {
-	p := &Plan{Graph: d.Metadata.Name}
-	order, err := topological(d)
+	var b builder
+	part := Part{Definition: d, Settings: settings}
+	for _, op := range d.Operations {
+		b.add(vertex{name: op.Name, operation: op, part: &part, kind: operator.Kind(op.Kind)})
+	}
+	for _, c := range d.Connections {
+		b.connect(c.From, c.To, c.Arm)
+	}
+	return b.plan(d.Metadata.Name, options)
+}
+
+// vertex is an operation to be planned.
+type vertex struct {
+	name      string // in the plan
+	kind      operator.Kind
+	operation graph.Operation // as its definition has it; zero where it is of none
+	part      *Part           // whose definition it is of; nil where it is of none
+	index     int             // of the part
+}
+
+// builder gathers operations and connections, whose names are unique.
+type builder struct {
+	vertices []vertex
+	edges    []edge
+	problems document.Problems
+}
+
+type edge struct {
+	from, to string
+	arm      graph.Arm
+}
+
+func (b *builder) add(v vertex) { b.vertices = append(b.vertices, v) }
+
+func (b *builder) connect(from, to string, arm graph.Arm) {
+	b.edges = append(b.edges, edge{from, to, arm})
+}
+
+// plan plans what was gathered.
+func (b *builder) plan(name string, options Options) (*Plan, error) {
+	p := &Plan{Graph: name}
+	order, err := b.topological(name)
 	if err != nil {
 		return nil, err
 	}
-	r := resolver{definition: d, settings: settings, used: make([]bool, len(settings))}
-	limits, err := options.limits(d)
+	limits, err := options.limits(b.vertices)
 	if err != nil {
 		return nil, err
 	}
+	resolvers := map[*Part]*resolver{}
 	index := make(map[string]int, len(order))
-	for i, op := range order {
-		index[op.Name] = i
-		kind := operator.Kind(op.Kind)
-		p.Timed = p.Timed || kind == operator.Delay || kind == operator.Accumulate
-		node := Node{Operation: op.Name, Kind: kind, Module: op.Module, Limits: limits[op.Name]}
-		if op.Kind.HasModule() {
+	for i, v := range order {
+		index[v.name] = i
+		p.Timed = p.Timed || v.kind == operator.Delay || v.kind == operator.Accumulate
+		node := Node{Operation: v.name, Kind: v.kind, Module: v.operation.Module, Part: v.index, Limits: limits[v.name]}
+		if v.operation.Kind.HasModule() {
+			r := resolvers[v.part]
+			if r == nil {
+				r = &resolver{definition: v.part.Definition, settings: v.part.Settings, used: make([]bool, len(v.part.Settings))}
+				resolvers[v.part] = r
+			}
 			node.Config = operator.Config{
-				Graph: p.Graph, Operation: op.Name, Kind: kind,
-				Properties: r.properties(op), Schemas: r.schemas(op),
+				Graph: p.Graph, Operation: v.name, Kind: v.kind,
+				Properties: r.properties(v.operation), Schemas: r.schemas(v.operation),
 			}
 		}
 		p.Nodes = append(p.Nodes, node)
 	}
-	for _, c := range d.Connections {
+	for _, e := range b.edges {
 		arm := 0
-		if c.Arm == graph.True {
+		if e.arm == graph.True {
 			arm = 1
 		}
-		from := &p.Nodes[index[c.From]]
-		from.Outputs[arm] = append(from.Outputs[arm], index[c.To])
+		from := &p.Nodes[index[e.from]]
+		from.Outputs[arm] = append(from.Outputs[arm], index[e.to])
 	}
-	r.weigh(p)
-	for _, op := range d.Operations {
-		switch op.Kind {
-		case graph.Source:
-			p.Sources = append(p.Sources, index[op.Name])
-		case graph.Sink:
-			p.Sinks = append(p.Sinks, index[op.Name])
+	b.weigh(p, order)
+	var parts []*Part
+	for _, v := range b.vertices {
+		switch v.kind {
+		case operator.Source:
+			p.Sources = append(p.Sources, index[v.name])
+		case operator.Sink:
+			p.Sinks = append(p.Sinks, index[v.name])
+		}
+		if v.part != nil && !slices.Contains(parts, v.part) {
+			parts = append(parts, v.part)
 		}
 	}
-	for i, s := range settings {
-		if !r.used[i] {
-			p.Unused = append(p.Unused, s.Key)
+	for _, part := range parts {
+		r := resolvers[part]
+		for i, s := range part.Settings {
+			if r == nil || !r.used[i] {
+				p.Unused = append(p.Unused, s.Key)
+			}
+		}
+		if r != nil {
+			b.problems = append(b.problems, r.problems...)
 		}
 	}
-	return p, r.problems.Err()
+	return p, b.problems.Err()
 }
 
-// topological returns the operations so that each follows all that feed it, and
-// otherwise in the definition's order.
-func topological(d *graph.Definition) ([]graph.Operation, error) {
+// topological returns the vertices so that each follows all that feed it, and
+// otherwise in their own order.
+func (b *builder) topological(name string) ([]vertex, error) {
 	inputs := map[string]int{}
-	for _, c := range d.Connections {
-		inputs[c.To]++
-	}
 	outputs := map[string][]string{}
-	for _, c := range d.Connections {
-		outputs[c.From] = append(outputs[c.From], c.To)
+	for _, e := range b.edges {
+		inputs[e.to]++
+		outputs[e.from] = append(outputs[e.from], e.to)
 	}
-	placed := make([]bool, len(d.Operations))
-	order := make([]graph.Operation, 0, len(d.Operations))
-	for len(order) < len(d.Operations) {
+	placed := make([]bool, len(b.vertices))
+	order := make([]vertex, 0, len(b.vertices))
+	for len(order) < len(b.vertices) {
 		before := len(order)
-		for i, op := range d.Operations {
-			if placed[i] || inputs[op.Name] > 0 {
+		for i, v := range b.vertices {
+			if placed[i] || inputs[v.name] > 0 {
 				continue
 			}
 			placed[i] = true
-			order = append(order, op)
-			for _, to := range outputs[op.Name] {
+			order = append(order, v)
+			for _, to := range outputs[v.name] {
 				inputs[to]--
 			}
 			break
 		}
 		if len(order) == before {
-			return nil, fmt.Errorf("plan: order graph %q: the connections form a cycle", d.Metadata.Name)
+			return nil, fmt.Errorf("plan: order graph %q: the connections form a cycle", name)
 		}
 	}
 	return order, nil
 }
 
-// resolver finds what each operation is told when it starts.
-type resolver struct {
-	definition *graph.Definition
-	settings   []Setting
-	used       []bool // by setting
-	problems   document.Problems
-}
-
-// weigh sets the weights of p's nodes, and reports the first that is too large.
-func (r *resolver) weigh(p *Plan) {
+// weigh sets the weights of p's nodes, made of order, and reports the first that is
+// too large.
+func (b *builder) weigh(p *Plan, order []vertex) {
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		if n.Kind == operator.Source {
 			n.Weight = 1
 		}
 		if n.Weight > MaxWeight {
-			op, _ := r.definition.Operation(n.Operation)
-			r.problems = append(r.problems, &document.Problem{
-				Severity: document.Error, File: r.definition.File, Position: op.Pos,
+			problem := &document.Problem{
+				Severity: document.Error, Position: order[i].operation.Pos,
 				Message: fmt.Sprintf("one message from a source becomes more than %d at operation %q", MaxWeight, n.Operation),
 				Hint:    "connect fewer outputs to several operations that meet again",
-			})
+			}
+			if part := order[i].part; part != nil {
+				problem.File = part.Definition.File
+			}
+			b.problems = append(b.problems, problem)
 			return
 		}
 		ways := map[int]int{} // a branch takes one of its arms
@@ -186,6 +237,14 @@ func (r *resolver) weigh(p *Plan) {
 			p.Nodes[to].Weight += weight
 		}
 	}
+}
+
+// resolver finds what each operation of a definition is told when it starts.
+type resolver struct {
+	definition *graph.Definition
+	settings   []Setting
+	used       []bool // by setting
+	problems   document.Problems
 }
 
 // properties returns the configuration of op: for each parameter it declares, in

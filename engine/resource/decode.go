@@ -217,7 +217,7 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 			g.Options = append(g.Options, Option{Name: name, Value: a.Value.Text(), Place: a.Place})
 		}
 	}
-	nodes := spec.Required("nodes", "write nodes: with a Source, a Graph and a Destination")
+	nodes := spec.Required("nodes", "write nodes: with a Source and a Destination, at least")
 	seen, sound := map[string]bool{}, true
 	for _, n := range nodes.List() {
 		sound = d.node(g, n, seen) && sound
@@ -237,17 +237,41 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 			ref.Text()
 			ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
 		}
-		g.Connections = append(g.Connections, Connection{
-			From:  from.Required("name", "").Text(),
-			To:    to.Required("name", "").Text(),
-			Place: n.Position(),
-		})
+		g.Connections = append(g.Connections, Connection{From: port(from.Required("name", "")), To: port(to.Required("name", ""))})
 	}
 	d.set.Graphs[meta.Key] = g
 	d.refer(spec.Optional("profileRef"), "DataflowProfile", g.Namespace, g.Profile)
 	if sound {
 		d.checkGraph(g, nodes)
 	}
+}
+
+// port reads one end of a connection.
+func port(n document.Node) Port {
+	node, operation, _ := strings.Cut(n.Text(), ".")
+	return Port{Node: node, Operation: operation, Place: n.Position()}
+}
+
+// headers reads the header actions of a destination.
+func headers(list document.Node) []HeaderAction {
+	var actions []HeaderAction
+	for _, n := range list.List() {
+		o := n.Object("actionType", "key", "value")
+		verb := o.Required("actionType", "write AddIfNotPresent, AddOrReplace or Remove").
+			Enum(string(AddHeader), string(RemoveHeader), string(ReplaceHeader))
+		key, value := o.Required("key", "write the name of a header"), o.Optional("value")
+		a := HeaderAction{Action: HeaderVerb(verb), Key: key.Text(), Value: value.Text()}
+		switch {
+		case key.Present() && a.Key == "":
+			key.Errorf("write the name of a header", "%s is empty", key.Path())
+		case a.Action == RemoveHeader && value.Present():
+			value.Errorf("take it out", "%s has no meaning where a header is removed", value.Path())
+		case a.Action != RemoveHeader && !value.Present():
+			n.Errorf("add value:", "%s has no value", n.Path())
+		}
+		actions = append(actions, a)
+	}
+	return actions
 }
 
 // node reads a node into g, and reports whether it can be told what it is.
@@ -321,12 +345,13 @@ func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) 
 		g.Graphs = append(g.Graphs, graph)
 	case "Destination":
 		s := o.Required(settings[kind], "").Object("endpointRef", "dataDestination", "headers", "outputSchemaSettings")
-		notYet(s, "headers", "outputSchemaSettings")
+		notYet(s, "outputSchemaSettings")
 		topic := s.Required("dataDestination", "write the topic to publish to")
 		destination := Destination{
 			Name:     name,
 			Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text(),
 			Topic:    topic.Text(),
+			Headers:  headers(s.Optional("headers")),
 			Place:    n.Position(),
 		}
 		switch {

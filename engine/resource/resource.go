@@ -96,14 +96,49 @@ type Destination struct {
 	Endpoint string // name of a DataflowEndpoint
 	// Topic is where messages are published; empty means the topic that each message
 	// has when it leaves the graph.
-	Topic string
-	Place document.Position `json:"-"`
+	Topic   string
+	Headers []HeaderAction    // done to each message's user properties, one after another
+	Place   document.Position `json:"-"`
 }
+
+// HeaderAction is what a destination does to the user properties of a message, which
+// are headers where the protocol calls them so.
+type HeaderAction struct {
+	Action HeaderVerb
+	Key    string
+	Value  string // nothing for RemoveHeader
+}
+
+// HeaderVerb says what a HeaderAction does.
+type HeaderVerb string
+
+// What header actions do.
+const (
+	AddHeader     HeaderVerb = "AddIfNotPresent" // where the message has none of that key
+	RemoveHeader  HeaderVerb = "Remove"          // all of that key
+	ReplaceHeader HeaderVerb = "AddOrReplace"    // all of that key, by one
+)
 
 // Connection leads from one node to another.
 type Connection struct {
-	From, To string
-	Place    document.Position `json:"-"`
+	From, To Port
+}
+
+// Port is where a connection leaves or reaches a node. In a document it is
+// "<node>" or "<node>.<operation>".
+type Port struct {
+	Node string
+	// Operation is, of a Graph node, the sink of its definition that messages leave by,
+	// or the source that they enter by; empty means the only one there is.
+	Operation string
+	Place     document.Position `json:"-"`
+}
+
+func (p Port) String() string {
+	if p.Operation == "" {
+		return p.Node
+	}
+	return p.Node + "." + p.Operation
 }
 
 // DataflowEndpoint is an MQTT broker: the other types are not built yet.

@@ -65,6 +65,15 @@ func key(name string) resource.Key {
 	return resource.Key{Namespace: resource.DefaultNamespace, Name: name}
 }
 
+// connections joins nodes, in pairs.
+func connections(nodes ...string) []resource.Connection {
+	var all []resource.Connection
+	for i := 0; i < len(nodes); i += 2 {
+		all = append(all, resource.Connection{From: resource.Port{Node: nodes[i]}, To: resource.Port{Node: nodes[i+1]}})
+	}
+	return all
+}
+
 // parse reads what must be good.
 func parse(t *testing.T, text string) *resource.Set {
 	t.Helper()
@@ -85,7 +94,7 @@ func TestGraphAndImpliedObjects(t *testing.T) {
 			Sources:      []resource.Source{{Name: "sensors", Endpoint: "default", Topics: []string{"sensor/+/raw"}}},
 			Graphs:       []resource.Graph{{Name: "convert", Registry: "default", Artifact: "graph-simple:1.0.0"}},
 			Destinations: []resource.Destination{{Name: "out", Endpoint: "default", Topic: "sensor/processed"}},
-			Connections:  []resource.Connection{{From: "sensors", To: "convert"}, {From: "convert", To: "out"}},
+			Connections:  connections("sensors", "convert", "convert", "out"),
 		}},
 		Endpoints: map[resource.Key]*resource.DataflowEndpoint{key("default"): {Meta: implied, MQTT: resource.MQTT{
 			Host: "aio-broker:18883", KeepAlive: time.Minute, SessionExpiry: 10 * time.Minute, MaxInflight: 100, QoS: 1,
@@ -193,7 +202,7 @@ spec:
 			Graphs: []resource.Graph{{Name: "g", Registry: "local", Artifact: "simple:1.0.0",
 				Configuration: []resource.Parameter{{Key: "k", Value: "v"}, {Key: "empty"}}}},
 			Destinations: []resource.Destination{{Name: "d", Endpoint: "broker"}},
-			Connections:  []resource.Connection{{From: "s", To: "g"}, {From: "g", To: "d"}},
+			Connections:  connections("s", "g", "g", "d"),
 		}},
 		{set.GraphKeys(), []resource.Key{plant("g").Key}},
 	} {
@@ -212,6 +221,77 @@ data: {ca.crt: PEM}
 `)
 	if got, want := set.Endpoints[key("default")].MQTT.TLS.TrustedCA, "azure-iot-operations-aio-ca-trust-bundle"; got != want {
 		t.Errorf("trusted authority is %q, want %q", got, want)
+	}
+}
+
+// several is two sources, two graphs one behind the other, and two destinations.
+const several = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowGraph
+metadata: {name: several}
+spec:
+  nodes:
+  - {name: s1, nodeType: Source, sourceSettings: {endpointRef: default, dataSources: [in/1]}}
+  - {name: s2, nodeType: Source, sourceSettings: {endpointRef: default, dataSources: [in/2]}}
+  - {name: g1, nodeType: Graph, graphSettings: {registryEndpointRef: default, artifact: "a:1"}}
+  - {name: g2, nodeType: Graph, graphSettings: {registryEndpointRef: default, artifact: "b:1"}}
+  - {name: d1, nodeType: Destination, destinationSettings: {endpointRef: default, dataDestination: out/1}}
+  - name: d2
+    nodeType: Destination
+    destinationSettings:
+      endpointRef: default
+      dataDestination: in/2
+      headers:
+      - {actionType: addIfNotPresent, key: site, value: plant 1}
+      - {actionType: Remove, key: secret}
+  nodeConnections:
+  - {from: {name: s1}, to: {name: g1.left}}
+  - {from: {name: s1}, to: {name: g1.right}}
+  - {from: {name: g1.output.true}, to: {name: g2}}
+  - {from: {name: g1.output.false}, to: {name: d2}}
+  - {from: {name: g2}, to: {name: d1}}
+  - {from: {name: s2}, to: {name: d1}}
+`
+
+func TestSeveralNodes(t *testing.T) {
+	g := parse(t, several).Graphs[key("several")]
+	var got []string
+	for _, c := range g.Connections {
+		got = append(got, c.From.String()+" -> "+c.To.String())
+	}
+	want := []string{"s1 -> g1.left", "s1 -> g1.right", "g1.output.true -> g2", "g1.output.false -> d2", "g2 -> d1", "s2 -> d1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("connections (-want +got):\n%s", diff)
+	}
+	if p := g.Connections[2].From; p.Node != "g1" || p.Operation != "output.true" {
+		t.Errorf("port is %#v", p)
+	}
+	wantHeaders := []resource.HeaderAction{
+		{Action: resource.AddHeader, Key: "site", Value: "plant 1"},
+		{Action: resource.RemoveHeader, Key: "secret"},
+	}
+	if diff := cmp.Diff(wantHeaders, g.Destinations[1].Headers); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+}
+
+// TestSeveralNodesRefused: what is wrong between nodes. That d2 writes what s2 reads
+// is no fault, as nothing leads from s2 there.
+func TestSeveralNodesRefused(t *testing.T) {
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"cycle", "- {from: {name: g2}, to: {name: d1}}", "- {from: {name: g2}, to: {name: d1}}\n  - {from: {name: g2.more}, to: {name: g1.left}}",
+			"f.yaml:25:19: the connections form a cycle: g1 -> g2 -> g1; remove one of the connections"},
+		{"loop over the broker", "{from: {name: s2}, to: {name: d1}}", "{from: {name: s2}, to: {name: d2}}", `matches the topic "in/2" of its destination`},
+		{"graph that leads nowhere", "  - {from: {name: g2}, to: {name: d1}}\n", "", `f.yaml:9:5: nothing leads away from the node "g2"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.Contains(several, tt.old) {
+				t.Fatal("the text has changed")
+			}
+			_, problems := resource.Parse("f.yaml", []byte(strings.Replace(several, tt.old, tt.new, 1)))
+			if err := problems.Err(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
 	}
 }
 
@@ -246,13 +326,20 @@ func TestRefused(t *testing.T) {
 		{"wildcard to publish to", simple, "sensor/processed", "sensor/+/processed", "nobody can publish to a wildcard"},
 		{"template", simple, "sensor/processed", "a/${inputTopic.2}", `the template "a/${inputTopic.2}" is not supported yet`},
 		{"topics overlap", simple, "sensor/processed", "sensor/x/raw", `its source's filter "sensor/+/raw" matches the topic "sensor/x/raw"`},
-		{"headers", simple, "dataDestination:", "headers: []\n        dataDestination:", "headers is not supported yet"},
+		{"header action", simple, "dataDestination:", "headers: [{actionType: Add, key: k, value: v}]\n        dataDestination:", `headers[0].actionType can't be "Add"; write one of AddIfNotPresent, Remove, AddOrReplace`},
+		{"header without key", simple, "dataDestination:", "headers: [{actionType: Remove}]\n        dataDestination:", "headers[0].key is missing; write the name of a header"},
+		{"header with an empty key", simple, "dataDestination:", "headers: [{actionType: Remove, key: ''}]\n        dataDestination:", "headers[0].key is empty"},
+		{"header without value", simple, "dataDestination:", "headers: [{actionType: AddOrReplace, key: k}]\n        dataDestination:", "headers[0] has no value; add value:"},
+		{"header removed with a value", simple, "dataDestination:", "headers: [{actionType: Remove, key: k, value: v}]\n        dataDestination:", "headers[0].value has no meaning where a header is removed"},
 		{"configuration key", simple, "artifact:", "configuration: [{key: a b, value: x}]\n        artifact:", `configuration[0].key can't be "a b"`},
 		{"configuration twice", simple, "artifact:", "configuration: [{key: a, value: x}, {key: a, value: y}]\n        artifact:", `two values for "a"`},
 		{"configuration without value", simple, "artifact:", "configuration: [{key: a}]\n        artifact:", "configuration[0] has no value"},
 		{"configuration of numbers", simple, "artifact:", "configuration: [{key: a, value: 1.5}]\n        artifact:", `write "1.5", with the quotes`},
-		{"connection to nowhere", simple, "to: {name: out}", "to: {name: outt}", `f.yaml:25:7: there is no node "outt"; did you mean out?`},
-		{"connection to an output", simple, "from: {name: convert}", "from: {name: convert.output.true}", `the output "convert.output.true" of a graph is not supported yet; connect convert`},
+		{"connection to nowhere", simple, "to: {name: out}", "to: {name: outt}", `f.yaml:26:18: there is no node "outt"; did you mean out?`},
+		{"operation of a source", simple, "from: {name: sensors}", "from: {name: sensors.out}", `f.yaml:23:20: the source "sensors" has no operations: only a Graph has; write sensors`},
+		{"operation of an unknown node", simple, "from: {name: convert}", "from: {name: convrt.out}", `there is no node "convrt"; did you mean convert?`},
+		{"connection twice", simple, "    - from: {name: convert}\n", "    - {from: {name: sensors}, to: {name: convert}}\n    - from: {name: convert}\n", "f.yaml:25:21: the connection from sensors to convert is already made at line 23; remove one"},
+		{"connection to itself", simple, "to: {name: out}", "to: {name: convert.again}", "f.yaml:25:20: the connections form a cycle: convert -> convert; remove one of the connections"},
 		{"connection backwards", simple, "to: {name: out}", "to: {name: sensors}", `nothing leads to the source "sensors"`},
 		{"connection from the end", simple, "from: {name: convert}", "from: {name: out}", `nothing leads away from the destination "out"`},
 		{"connection missing", simple, "    - from: {name: convert}\n      to: {name: out}\n", "", `nothing leads to the node "out"; add it to nodeConnections`},
