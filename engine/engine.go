@@ -38,9 +38,6 @@ const VirtualNode = "graphd-run"
 // left unsettled comes again from its source, where that can.
 var ErrGrace = errors.New("grace period is over")
 
-// ErrHalt is what a Feed returns to end a run in the middle.
-var ErrHalt = errors.New("the input is to be read no further")
-
 // Config is what a graph is put together from. Fields without a default are
 // needed.
 type Config struct {
@@ -70,7 +67,7 @@ type Config struct {
 	// Sources, which then may be left out. It calls take for each delivery, with the place
 	// of its source in Plan.Sources, and with an empty delivery when only Virtual has
 	// moved. It returns nil at the end of the input, or take's error; where it returns
-	// ErrHalt, the run ends as if time stood still: what is held stays held.
+	// schedule.ErrHalt, the run ends as if time stood still: what is held stays held.
 	Feed   func(ctx context.Context, take func(source int, d endpoint.Delivery) error) error
 	Logger *slog.Logger  // default: discard
 	Inbox  int           // messages waiting for the worker; default schedule.DefaultInbox
@@ -296,7 +293,7 @@ func (g *Graph) runFed(ctx context.Context) error {
 		return errors.Join(g.worker.Step(ctx), ctx.Err())
 	})
 	switch {
-	case errors.Is(err, ErrHalt):
+	case errors.Is(err, schedule.ErrHalt):
 		g.worker.Stop()
 	case err != nil:
 		return err

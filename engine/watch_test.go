@@ -31,8 +31,7 @@ func spell(e schedule.Event) string {
 		}
 		return fmt.Sprintf("%q", m.Payload)
 	}
-	names := [...]string{"", "arrived", "reached", "called", "filtered", "held", "released", "folding", "folded", "closed", "sent", "dropped", "buried", "advanced"}
-	line := names[e.Kind]
+	line := e.Kind.String()
 	if e.Kind == schedule.Advanced {
 		return fmt.Sprint(line, " ", e.Frontier)
 	}
@@ -185,7 +184,7 @@ func TestFeed(t *testing.T) {
 		held int64
 	}{
 		{"to the end", nil, "a1 b1 a2 b2", 0},
-		{"halted", engine.ErrHalt, "a1 b1 a2", 1},
+		{"halted", schedule.ErrHalt, "a1 b1 a2", 1},
 		{"failed", errors.New("broken"), "a1 b1 a2", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

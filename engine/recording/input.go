@@ -38,7 +38,8 @@ type Input interface {
 	Close() error
 }
 
-// Open opens a folder of samples, or a file with a recording.
+// Open opens a folder of samples, a file with sample lines, or a recording, of which
+// it reads the messages.
 func Open(path string) (Input, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -46,6 +47,17 @@ func Open(path string) (Input, error) {
 	}
 	if info.IsDir() {
 		return openFolder(path)
+	}
+	is, err := isRecordingFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if is {
+		p, err := openPlayer(path)
+		if err != nil {
+			return nil, err
+		}
+		return played{p}, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -56,7 +68,7 @@ func Open(path string) (Input, error) {
 	return r, nil
 }
 
-// Reader reads a recording.
+// Reader reads sample lines.
 type Reader struct {
 	name  string
 	from  io.Reader
@@ -66,7 +78,7 @@ type Reader struct {
 	total int64
 }
 
-// NewReader returns a Reader of the recording in r; errors call it name. Close
+// NewReader returns a Reader of the lines in r; errors call it name. Close
 // closes r, if it is an io.Closer.
 func NewReader(name string, r io.Reader) *Reader {
 	return &Reader{name: name, from: r, lines: bufio.NewReaderSize(r, 64<<10)}

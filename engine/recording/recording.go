@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package recording is the format in which messages are kept in files: what a graph
-// is fed with outside of any broker, what comes out of it, and what is recorded for
-// a replay.
+// Package recording keeps messages in files: what a graph is fed with outside of any
+// broker, what comes out of it, and what was recorded for a replay. It also follows
+// single messages through a run (Trace), and compares two runs (Outcomes).
 //
-// A recording is text, one JSON object a line:
+// There are two forms. Sample lines are for people, and for messages alone. A
+// recording is for machines: it also knows when each message came, from which source,
+// and how far the frontier was, so that a replay is the same again.
+//
+// # Sample lines
+//
+// Text, one JSON object a line:
 //
 //	{"topic":"sensor/raw","payload":"{\"t\":1}","contentType":"application/json",
 //	 "userProperties":[["key","value"]],"timestamp":"000001700000000000:00003:node"}
@@ -12,11 +18,61 @@
 // (on one line). Payload bytes are kept exactly: as the string "payload" where they
 // are UTF-8, else as standard base64 in "payloadBase64". "timestamp" is the message
 // time in the text form of package hlc; where it is missing, whoever plays the
-// recording stamps the message. All but the payload may be left out. The user
+// lines stamps the message. All but the payload may be left out. The user
 // property "__ts" of a transport is not kept among the others: it is the timestamp.
 //
-// The package also reads a folder of samples as if it were a recording: each file
+// The package also reads a folder of samples as if it were such lines: each file
 // is the payload of one message.
+//
+// # Recordings
+//
+// A recording is a sequence of frames behind eight bytes of magic, which end with the
+// version of the format:
+//
+//	89 47 52 45 43 0d 0a 01        "\x89GREC\r\n", version 1
+//	frame frame frame ...
+//
+// Each frame can be checked by itself:
+//
+//	+-------------+-------------+---------------------+
+//	| length of   | CRC-32C of  | body                |
+//	| the body    | length and  |                     |
+//	| 4 bytes     | body        |                     |
+//	|             | 4 bytes     |                     |
+//	+-------------+-------------+---------------------+
+//
+// Both numbers have their lowest byte first. The first byte of a body is its kind. What
+// follows are varints as of encoding/binary, signed ones zigzag; a string is its length,
+// unsigned, and its bytes:
+//
+//	1 header    when it began (signed, Unix nanoseconds), what was recorded (string),
+//	            the number of sources (unsigned), the name of each (string);
+//	            always the first frame, and no other
+//	2 message   nanoseconds since the frame before (signed), the place of its source in
+//	            the header (unsigned), the message
+//	3 frontier  nanoseconds since the frame before (signed), the frontier: nothing
+//	            before it comes any more (signed, milliseconds)
+//	4 end       nanoseconds since the frame before (signed), the number of messages
+//	            (unsigned); always the last frame
+//
+// A message is in the form that package window keeps messages in:
+//
+//	version, kind         1 byte each: 1; 0 data, 1 snapshot, 2 raw
+//	present               1 byte of flags, from the lowest bit: payload, schema,
+//	                      envelope, retained, text, expires, correlation
+//	time                  milliseconds (signed), counter, sub-milliseconds, node (string)
+//	topic, content type, format     strings
+//	width, height         unsigned
+//	payload               string, if present
+//	properties            their number, then key and value of each: strings
+//	schema                if present: reference, name, content: strings
+//	envelope              if present: response topic (string); if they are present,
+//	                      expires: Unix seconds (signed), nanoseconds (unsigned);
+//	                      correlation (string)
+//
+// A recording without its end frame was broken off, as by a crash; one whose frame
+// doesn't fit its checksum is damaged. Both are read up to there, and a Damage says
+// where that is.
 package recording
 
 import (

@@ -4,6 +4,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// ErrHalt ends a run in virtual time where its input is not at its end.
+var ErrHalt = errors.New("schedule: the input is read no further")
 
 // VirtualTime is a clock that follows the input instead of the machine's clock: a
 // message with a stamp moves it there, if that is later, one without moves it on by

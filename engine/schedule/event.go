@@ -30,6 +30,16 @@ const (
 	Advanced                      // the graph's frontier has moved: Frontier
 )
 
+// String returns the kind in a word.
+func (k EventKind) String() string {
+	names := [...]string{"unknown", "arrived", "reached", "called", "filtered", "held", "released", "folding", "folded", "closed",
+		"sent", "dropped", "buried", "advanced"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return names[0]
+}
+
 // Event is something that a worker has done: what taps and traces are made of. The
 // messages in it are as immutable as all others, and may be kept. A field that says
 // nothing in an event of its kind is zero.
@@ -40,8 +50,8 @@ type Event struct {
 	// time for which that is.
 	At hlc.Timestamp
 	// Origin is what the worker works on: the message as it came from its source or, of
-	// all that comes of a window, the window's result. It tells messages apart: no two
-	// have the same pointer.
+	// all that comes of a window, the window's result. Its pointer tells messages apart,
+	// as long as no accumulate returns a message that it was given.
 	Origin  *message.Message
 	Message *message.Message
 	Result  *message.Message // of a map or accumulate

@@ -311,8 +311,12 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 		return false
 	}
 	w.counters.received.Add(1)
-	a := arrival{message: d.Message, source: from, at: now.UnixNano(), position: d.Position, redelivered: d.Redelivered}
+	a := arrival{message: d.Message, source: from, position: d.Position, redelivered: d.Redelivered}
 	a.drop = w.stamp(d.Message, now, stamp, stamped)
+	if w.virtual != nil {
+		now = w.virtual.Now() // the message may have moved it
+	}
+	a.at = now.UnixNano()
 	if w.clocked {
 		s.frontier.Received(progress.Time(now.UnixMilli()), progress.Time(d.Message.Time.Millis))
 	}
