@@ -39,6 +39,7 @@ type scenario struct {
 	Inputs   []input
 	Crashes  []crash
 	Full     []crash // when the disk is full
+	Parallel int     // instances of each map, filter and branch
 }
 
 // input is a message: what and when, in milliseconds from the beginning.
@@ -53,6 +54,7 @@ type crash struct{ At, For int }
 // machine is what survives a crash: the peers of the graph, and its disk.
 type machine struct {
 	topology string
+	parallel int
 	began    time.Time
 	disk     windowmemory.Store
 	full     atomic.Bool
@@ -219,6 +221,18 @@ func window10() *native.Operator {
 	}}
 }
 
+// slow makes the map o take a time that depends on the message, where there are
+// several instances of it.
+func slow(parallel int, name string, o *native.Operator) *native.Operator {
+	if call := o.Map; call != nil && parallel > 1 {
+		o.Map = func(ctx context.Context, m *message.Message) (*message.Message, error) {
+			time.Sleep(time.Duration(choose(m, name)%20) * time.Millisecond)
+			return call(ctx, m)
+		}
+	}
+	return o
+}
+
 // boot starts the graph on m.
 func (m *machine) boot(t *testing.T, fault func(string, ...any)) (p *power, halt func() error) {
 	p = &power{machine: m}
@@ -228,10 +242,11 @@ func (m *machine) boot(t *testing.T, fault func(string, ...any)) (p *power, halt
 		Windows: p, Grace: time.Minute, DeadLetter: newPoweredSink("dead", p),
 		Options: plan.Options{DeadLetter: "a/b"},
 	}
+	widen(c.Plan, m.parallel)
 	for _, n := range c.Plan.Nodes {
 		var o operator.Opener
 		if n.Module != "" {
-			o = implement(n.Operation, n.Kind, len(m.sources) > 1)
+			o = slow(m.parallel, n.Operation, implement(n.Operation, n.Kind, len(m.sources) > 1))
 		}
 		c.Openers = append(c.Openers, o)
 	}
@@ -269,7 +284,7 @@ type outcome struct {
 // play runs a scenario to its end.
 func (s scenario) play(t *testing.T) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &machine{topology: s.Topology, began: time.Now(), delivered: map[string][]string{}}
+		m := &machine{topology: s.Topology, parallel: s.Parallel, began: time.Now(), delivered: map[string][]string{}}
 		for range s.Sources {
 			m.sources = append(m.sources, memory.NewSource(0))
 		}
@@ -412,6 +427,7 @@ func drawScenario(t *rapid.T) scenario {
 	}
 	s.Crashes = draw("crashes", 4, 30_000)
 	s.Full = draw("full disks", 1, 10_000)
+	s.Parallel = rapid.IntRange(1, 3).Draw(t, "parallel")
 	return s
 }
 
@@ -421,7 +437,7 @@ func TestCrashes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawScenario(rt)
 		calm := s
-		calm.Crashes, calm.Full = nil, nil
+		calm.Crashes, calm.Full, calm.Parallel = nil, nil, 1
 		want, got := calm.play(t), s.play(t)
 		for _, o := range []outcome{want, got} {
 			if o.Unsettled != 0 || len(o.Left) != 0 || len(o.Faults) != 0 {

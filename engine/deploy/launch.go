@@ -121,7 +121,7 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 	}
 	p, err := plan.Compose(resources.composition(parts.graphs), options)
 	if err != nil {
-		return &Failure{ConfigurationFailed, err}
+		return &Failure{ConfigurationFailed, resources.place(err)}
 	}
 	if len(p.Unused) > 0 {
 		resources.logger.Warn("configuration is used by no operation", "keys", p.Unused)
@@ -202,6 +202,20 @@ func (b *bound) options() (plan.Options, error) {
 		}
 	}
 	return options, problems.Err()
+}
+
+// place gives an error about an option the place of its annotation.
+func (b *bound) place(err error) error {
+	var fault *plan.OptionError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	for _, o := range b.graph.Options {
+		if fault.Concerns(o.Name) {
+			return &document.Problem{Severity: document.Error, File: b.graph.File, Position: o.Place, Message: err.Error()}
+		}
+	}
+	return err
 }
 
 // CheckOptions reports the options of the set's graphs that nobody knows or that

@@ -372,7 +372,7 @@ func TestLaunchFails(t *testing.T) {
 		}, nil, deploy.ConfigurationFailed, `f.yaml:22:34: the graph "g" has 2 operations of type source; write one of g.more, g.source`},
 		{"option of an unknown operation", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/operation.filter.deadline: 1s}}", 1)
-		}, nil, nil, deploy.ConfigurationFailed, "operation.filter"},
+		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: option operation.filter: "},
 		{"unknown option", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dedline: 1s}}", 1)
 		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: "},
@@ -477,6 +477,10 @@ connections:
 	b.windows = func(resource.Key) (window.Store, error) { return nil, errors.New("no such disk") }
 	if err := b.Launch(t.Context(), set(t, broker, text("g", "windows:1", "")), key("g"), nil); err == nil || !strings.Contains(err.Error(), "no such disk") {
 		t.Errorf("Launch = %v, want the error of the store", err)
+	}
+	parallel := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/operation.window.delay.parallelism: '2'}}", 1)
+	if err := b.Launch(t.Context(), set(t, broker, parallel), key("g"), nil); err == nil || !strings.Contains(err.Error(), `f.yaml:14:35: plan: option operation.window.delay.parallelism: operation "g/window/delay" is of the kind delay`) {
+		t.Errorf("Launch = %v, want the place of the option that makes a delay parallel", err)
 	}
 	without := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/durability: none}}", 1)
 	_, stop = b.launch(t, set(t, broker, without), key("g"))

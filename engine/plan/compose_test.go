@@ -124,7 +124,7 @@ func TestComposeOneGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := composition(t)
-	if _, err := plan.Compose(c, options); err == nil || !strings.Contains(err.Error(), "operation.convert may mean several operations") {
+	if _, err := plan.Compose(c, options); err == nil || !strings.Contains(err.Error(), "operation.convert: it may mean several operations") {
 		t.Errorf("several: %v", err)
 	}
 	c.Parts, c.Sources, c.Sinks = c.Parts[:1], []string{"s1"}, []string{"d1"}

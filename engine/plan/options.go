@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wasm-graph/graphd/engine/operator"
 )
 
 // LatePolicy says what becomes of a message that is older than the frontier.
@@ -62,8 +64,31 @@ type Options struct {
 // OperationOptions are the options of one operation. The zero value of each field
 // is what holds for the graph.
 type OperationOptions struct {
-	Deadline time.Duration
-	Memory   uint64
+	Deadline    time.Duration
+	Memory      uint64
+	Parallelism int // instances of a map, filter or branch; default 1
+}
+
+// MaxParallelism is how many instances an operation may have. Each has a memory of
+// its own.
+const MaxParallelism = 64
+
+// OptionError says that an option doesn't fit the definition. Whoever knows where
+// the option was written can say so.
+type OptionError struct {
+	Option string // its name, as given to Set, or the beginning of it up to a dot
+	Err    error
+}
+
+// Error implements error.
+func (e *OptionError) Error() string { return "plan: option " + e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Concerns reports whether the option of that name is the one that doesn't fit.
+func (e *OptionError) Concerns(name string) bool {
+	return name == e.Option || strings.HasPrefix(name, e.Option+".")
 }
 
 // optionNames lists the names that Set knows.
@@ -71,7 +96,7 @@ func optionNames() []string {
 	return []string{
 		"lateness", "late-policy", "max-delay", "max-stall", "drift-policy", "dead-letter",
 		"deadline", "memory", "durability", "on-swap", "follow-interval",
-		"operation.<name>.deadline", "operation.<name>.memory",
+		"operation.<name>.deadline", "operation.<name>.memory", "operation.<name>.parallelism",
 	}
 }
 
@@ -124,7 +149,7 @@ func (o *Options) set(name, value string) (err error) {
 	case "on-swap", "follow-interval":
 		return ErrNotSupported
 	default:
-		return unknown("option", name, optionNames())
+		return fmt.Errorf("plan: %w", unknown("option", name, optionNames()))
 	}
 	return err
 }
@@ -141,10 +166,15 @@ func (o *Options) setOperation(rest, value string) (err error) {
 		op.Deadline, err = duration(value, 1)
 	case "memory":
 		op.Memory, err = quantity(value)
-	case "parallelism", "allow":
+	case "parallelism":
+		op.Parallelism, err = strconv.Atoi(value)
+		if err != nil || op.Parallelism < 1 || op.Parallelism > MaxParallelism {
+			err = fmt.Errorf("want a number from 1 to %d", MaxParallelism)
+		}
+	case "allow":
 		return ErrNotSupported
 	default:
-		return unknown("option of an operation", field, []string{"deadline", "memory", "parallelism", "allow"})
+		return fmt.Errorf("plan: %w", unknown("option of an operation", field, []string{"deadline", "memory", "parallelism", "allow"}))
 	}
 	if err != nil {
 		return err
@@ -156,10 +186,10 @@ func (o *Options) setOperation(rest, value string) (err error) {
 	return nil
 }
 
-// limits returns the limits of each of the operations by name. An option names an
-// operation as the plan does or, where no other definition has one of that name, as
-// its definition does.
-func (o *Options) limits(operations []vertex) (map[string]Limits, error) {
+// operations returns each of the operations that has a module, by name, with its limits
+// and its parallelism. An option names an operation as the plan does or, where no
+// other definition has one of that name, as its definition does.
+func (o *Options) operations(vertices []vertex) (map[string]Node, error) {
 	general := Limits{Deadline: DefaultDeadline, Memory: DefaultMemory}
 	if o.Deadline > 0 {
 		general.Deadline = o.Deadline
@@ -167,43 +197,51 @@ func (o *Options) limits(operations []vertex) (map[string]Limits, error) {
 	if o.Memory > 0 {
 		general.Memory = o.Memory
 	}
-	limits := map[string]Limits{}
-	known := map[string]string{} // dotted name -> name; ambiguous ones to nothing
+	nodes := map[string]Node{}
+	known := map[string]*vertex{} // by dotted name; ambiguous ones nil
 	var dotted []string
-	for _, v := range operations {
+	for i := range vertices {
+		v := &vertices[i]
 		if !v.operation.Kind.HasModule() {
 			continue
 		}
-		limits[v.name] = general
+		nodes[v.name] = Node{Limits: general, Parallelism: 1}
 		for _, name := range []string{v.name, v.operation.Name} {
 			dots := strings.ReplaceAll(name, "/", ".")
-			if other, taken := known[dots]; taken && other != v.name {
-				known[dots] = ""
+			if other, taken := known[dots]; taken && other != v {
+				known[dots] = nil
 				continue
 			}
-			known[dots] = v.name
+			known[dots] = v
 			dotted = append(dotted, dots)
 		}
 	}
 	for _, dots := range slices.Sorted(maps.Keys(o.Operations)) {
-		op := o.Operations[dots]
-		name, ok := known[dots]
+		option := o.Operations[dots]
+		v, ok := known[dots]
 		if !ok {
-			return nil, unknown("operation in option", "operation."+dots, dotted)
+			return nil, &OptionError{"operation." + dots, unknown("operation", dots, dotted)}
 		}
-		if name == "" {
-			return nil, fmt.Errorf("plan: option operation.%s may mean several operations; write the name of the graph node before it", dots)
+		if v == nil {
+			return nil, &OptionError{"operation." + dots, errors.New("it may mean several operations; write the name of the graph node before it")}
 		}
-		l := limits[name]
-		if op.Deadline > 0 {
-			l.Deadline = op.Deadline
+		n := nodes[v.name]
+		if option.Deadline > 0 {
+			n.Limits.Deadline = option.Deadline
 		}
-		if op.Memory > 0 {
-			l.Memory = op.Memory
+		if option.Memory > 0 {
+			n.Limits.Memory = option.Memory
 		}
-		limits[name] = l
+		if option.Parallelism > 0 {
+			n.Parallelism = option.Parallelism
+		}
+		if n.Parallelism > 1 && (v.kind == operator.Delay || v.kind == operator.Accumulate) {
+			return nil, &OptionError{"operation." + dots + ".parallelism", fmt.Errorf("operation %q is of the kind %s, which has one instance: "+
+				"only map, filter and branch can have several", v.name, v.kind)}
+		}
+		nodes[v.name] = n
 	}
-	return limits, nil
+	return nodes, nil
 }
 
 func oneOf[T ~string](value string, allowed ...T) (T, error) {

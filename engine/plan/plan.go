@@ -48,6 +48,9 @@ type Node struct {
 	Outputs [2][]int
 	Config  operator.Config // what the operator is told when it starts
 	Limits  Limits
+	// Parallelism is how many instances work on its messages side by side: 1, or more
+	// for a map, a filter or a branch. Their order is kept.
+	Parallelism int
 	// Weight is how many messages one source message becomes here at most: the number
 	// of ways that lead here.
 	Weight int
@@ -69,7 +72,8 @@ type Setting struct{ Key, Value string }
 
 // New plans the definition d, which is sound, with the user's settings and options.
 // All faults are collected: the error's lines are document.Problems where they have a
-// place in the definition.
+// place in the definition. An option that doesn't fit the definition is an
+// *OptionError.
 func New(d *graph.Definition, settings []Setting, options Options) (*Plan, error) {
 	var b builder
 	part := Part{Definition: d, Settings: settings}
@@ -116,7 +120,7 @@ func (b *builder) plan(name string, options Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := options.limits(b.vertices)
+	operations, err := options.operations(b.vertices)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,8 @@ func (b *builder) plan(name string, options Options) (*Plan, error) {
 	for i, v := range order {
 		index[v.name] = i
 		p.Timed = p.Timed || v.kind == operator.Delay || v.kind == operator.Accumulate
-		node := Node{Operation: v.name, Kind: v.kind, Module: v.operation.Module, Part: v.index, Limits: limits[v.name]}
+		node := operations[v.name]
+		node.Operation, node.Kind, node.Module, node.Part = v.name, v.kind, v.operation.Module, v.index
 		if v.operation.Kind.HasModule() {
 			r := resolvers[v.part]
 			if r == nil {
@@ -339,7 +344,7 @@ func Declared(d *graph.Definition) []string {
 // unknown says that there is no such name, and which may be meant.
 func unknown(what, got string, known []string) error {
 	if near, ok := nearest.Word(got, known); ok {
-		return fmt.Errorf("plan: unknown %s %q; did you mean %q?", what, got, near)
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, got, near)
 	}
-	return fmt.Errorf("plan: unknown %s %q; known are %s", what, got, strings.Join(known, ", "))
+	return fmt.Errorf("unknown %s %q; known are %s", what, got, strings.Join(known, ", "))
 }

@@ -89,6 +89,9 @@ func describe(t *testing.T, doc string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "  limits %v %d\n", n.Limits.Deadline, n.Limits.Memory)
+		if n.Parallelism > 1 {
+			fmt.Fprintf(&b, "  instances %d\n", n.Parallelism)
+		}
 		for _, p := range n.Config.Properties {
 			fmt.Fprintf(&b, "  %s=%s\n", p.Key, p.Value)
 		}
@@ -162,7 +165,9 @@ func TestOptions(t *testing.T) {
 		{name: "latenes", value: "1s", wantErr: `did you mean "lateness"?`},
 		{name: "operation.a.b.memory", value: "1Gi", want: plan.Options{Operations: map[string]plan.OperationOptions{"a.b": {Memory: 1 << 30}}}},
 		{name: "operation.a.deadline", value: "2s", want: plan.Options{Operations: map[string]plan.OperationOptions{"a": {Deadline: 2 * second}}}},
-		{name: "operation.a.parallelism", value: "2", wantErr: "parallelism", unsupported: true},
+		{name: "operation.a.parallelism", value: "64", want: plan.Options{Operations: map[string]plan.OperationOptions{"a": {Parallelism: 64}}}},
+		{name: "operation.a.parallelism", value: "0", wantErr: "want a number from 1 to 64"},
+		{name: "operation.a.parallelism", value: "many", wantErr: "want a number from 1 to 64"},
 		{name: "operation.a.memry", value: "2", wantErr: `did you mean "memory"?`},
 		{name: "operation.memory", value: "2", wantErr: "want operation.<name>.<option>"},
 	} {

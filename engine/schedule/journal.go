@@ -274,16 +274,16 @@ func (w *Worker) removePage(n *node, p *page) {
 	}
 }
 
-// begin makes the current step one that works on what was held: what it sends waits
-// for the commit, and must arrive before it is forgotten.
-func (w *Worker) begin(origin *message.Message, at hlc.Timestamp) {
-	w.current = current{origin: origin, at: at, claim: claim{group: &group{holds: 1}}, gated: true}
+// begin makes r a run that works on what was held: what it sends waits for the
+// commit, and must arrive before it is forgotten.
+func (w *Worker) begin(r *run) {
+	r.claim, r.gated = claim{group: &group{holds: 1}}, true
 }
 
-// end ends a step that begin began. If it has sent anything, the result is frozen
-// until that is delivered: write appends the record.
-func (w *Worker) end(write func([]byte) []byte) {
-	g := w.current.claim.group
+// end ends the step of a run that begin began. If it has sent anything, the result is
+// frozen until that is delivered: write appends the record.
+func (w *Worker) end(r *run, write func([]byte) []byte) {
+	g := r.claim.group
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if g.holds > 1 {
@@ -291,7 +291,7 @@ func (w *Worker) end(write func([]byte) []byte) {
 		g.frozen = w.journal.serial
 		w.journal.next.put(func(b []byte) []byte { return frozenKey(b, g.frozen) }, write)
 	}
-	w.unhold(w.current.claim)
+	w.unhold(r.claim)
 }
 
 // freezeMessage writes the record of what n has let out.
@@ -354,8 +354,8 @@ func (w *Worker) secure(c claim) {
 }
 
 // flush gives the committer what there is to commit, if it has nothing to do, and
-// takes over what it has done. It waits only while there is too much. It is called
-// between steps.
+// takes over what it has done. It waits only while there is too much. In the middle
+// of a step it gives nothing.
 func (w *Worker) flush(ctx context.Context) {
 	j := w.journal
 	if j == nil {
@@ -368,6 +368,9 @@ func (w *Worker) flush(ctx context.Context) {
 		default:
 		}
 		if w.failure != nil {
+			return
+		}
+		if w.underway > 0 && w.first().begun {
 			return
 		}
 		if j.spare != nil {

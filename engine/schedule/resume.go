@@ -208,19 +208,20 @@ func (w *Worker) resume(ctx context.Context) {
 		w.log.Info("windows are resumed", "held", held, "undelivered", len(j.stock))
 	}
 	for _, f := range j.stock {
-		if w.failure != nil {
+		r := w.admitRun(ctx)
+		if r == nil {
 			return
 		}
 		// What it did to other windows is committed with it.
-		c := claim{group: &group{holds: 1, frozen: f.serial}}
-		w.current = current{origin: f.origin, at: f.at, claim: c, mute: true}
+		r.origin, r.at, r.claim, r.mute = f.origin, f.at, claim{group: &group{holds: 1, frozen: f.serial}}, true
 		if !f.dead {
-			w.pass(ctx, f.node, 0, f.message)
+			w.pass(r, f.node, 0, f.message)
 		} else if w.deadLetter != nil {
-			w.sendDead(ctx, f.origin, c, f.node.name, f.why, errors.New(f.text), false)
+			w.sendDead(ctx, f.origin, r.claim, f.node.name, f.why, errors.New(f.text), false)
 		}
-		w.release(c)
+		w.launch(ctx, r)
 	}
+	w.drain(ctx)
 	for _, r := range j.resumption {
 		entries := r.page.entries
 		for _, cut := range r.cuts {

@@ -99,14 +99,18 @@ type Worker struct {
 	dropDrift  bool
 
 	// Only the worker's goroutine touches these.
-	nodes   []node
-	timed   []int // indexes of the delays and accumulates
-	clocked bool  // somebody needs the frontier
-	current current
-	batch   []arrival // being worked on
-	sequel  []arrival // the part of batch not worked on yet
-	failure error     // why the worker can't go on
-	journal *journal  // nil without a window store
+	nodes    []node
+	timed    []int     // indexes of the delays and accumulates
+	clocked  bool      // somebody needs the frontier
+	batch    []arrival // being worked on
+	sequel   []arrival // the part of batch not worked on yet
+	runs     []run     // a ring, from oldest on as many as are underway
+	oldest   int
+	underway int
+	current  *run      // being worked on
+	answers  chan *run // from the pools; nil if there are none
+	failure  error     // why the worker can't go on
+	journal  *journal  // nil without a window store
 
 	counters counters
 
@@ -170,16 +174,6 @@ type group struct {
 	frozen uint64 // serial number of the record; 0: none
 }
 
-// current is what the worker is working on.
-type current struct {
-	origin *message.Message // as it came from the source, or from the window
-	at     hlc.Timestamp    // logical time
-	claim  claim
-	mute   bool // what is to be held of it is so already
-	gated  bool // what is sent waits for the commit
-	sent   bool // something was sent
-}
-
 // New returns a worker that has opened nothing yet.
 func New(c Config) (*Worker, error) {
 	if len(c.Openers) != len(c.Plan.Nodes) {
@@ -213,6 +207,7 @@ func New(c Config) (*Worker, error) {
 		w.maxDelay = c.Options.MaxDelay.Milliseconds()
 	}
 	w.nodes = make([]node, len(c.Plan.Nodes))
+	ahead := 0
 	for i, p := range c.Plan.Nodes {
 		n := &w.nodes[i]
 		n.name, n.kind, n.outputs, n.opener = p.Operation, p.Kind, p.Outputs, c.Openers[i]
@@ -224,6 +219,19 @@ func New(c Config) (*Worker, error) {
 			n.held = &calendar{}
 			w.timed = append(w.timed, i)
 		}
+		if n.opener != nil {
+			n.slots = make([]slot, w.instances(p))
+			for j := range n.slots {
+				n.slots[j] = slot{worker: w, node: n}
+			}
+			if len(n.slots) > 1 {
+				ahead += lookahead * len(n.slots)
+			}
+		}
+	}
+	w.runs = make([]run, 1+ahead)
+	if ahead > 0 {
+		w.answers = make(chan *run, len(w.runs))
 	}
 	w.clocked = len(w.timed) > 0 || w.watch != nil
 	for i, index := range c.Plan.Sinks {
@@ -243,6 +251,15 @@ func New(c Config) (*Worker, error) {
 	return w, nil
 }
 
+// instances is how many instances an operation is given. In virtual time one message
+// is in the graph at a time, so one is enough.
+func (w *Worker) instances(p plan.Node) int {
+	if w.virtual != nil {
+		return 1
+	}
+	return max(1, p.Parallelism)
+}
+
 func (w *Worker) lateness() int64 {
 	if w.options.Lateness != nil {
 		return w.options.Lateness.Milliseconds()
@@ -260,14 +277,11 @@ func (w *Worker) Open(ctx context.Context) error {
 	}
 	for i := range w.nodes {
 		n := &w.nodes[i]
-		if n.opener == nil {
-			continue
+		for j := range n.slots {
+			if err := n.slots[j].open(ctx); err != nil {
+				return errors.Join(fmt.Errorf("schedule: open operation %q: %w", n.name, err), w.Close())
+			}
 		}
-		instance, err := n.open(ctx)
-		if err != nil {
-			return errors.Join(fmt.Errorf("schedule: open operation %q: %w", n.name, err), w.Close())
-		}
-		n.instance = instance
 	}
 	return nil
 }
@@ -277,13 +291,11 @@ func (w *Worker) Close() error {
 	var errs []error
 	for i := range w.nodes {
 		n := &w.nodes[i]
-		if n.instance == nil {
-			continue
+		for j := range n.slots {
+			if err := n.slots[j].close(); err != nil {
+				errs = append(errs, fmt.Errorf("schedule: close operation %q: %w", n.name, err))
+			}
 		}
-		if err := n.instance.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("schedule: close operation %q: %w", n.name, err))
-		}
-		n.instance = nil
 	}
 	return errors.Join(errs...)
 }
@@ -379,6 +391,7 @@ func (w *Worker) rouse() {
 // sink broke its contract, an operation can't be had any more, or windows can't be
 // kept.
 func (w *Worker) Run(ctx context.Context) error {
+	defer w.startPools(ctx)()
 	if w.journal == nil {
 		return w.run(ctx)
 	}
@@ -421,6 +434,8 @@ func (w *Worker) run(ctx context.Context) error {
 		case <-w.wake:
 		case <-ticks:
 			w.advance(ctx)
+		case r := <-w.answers:
+			w.collect(ctx, r)
 		case t := <-committed:
 			w.deliver(ctx, t)
 		case <-ctx.Done():
@@ -455,7 +470,7 @@ func (w *Worker) fetch() (work, done bool) {
 	if len(w.batch) > 0 || w.returned != nil {
 		return true, false
 	}
-	if w.stopped && w.inFlight == 0 && (!w.ended || !w.holding()) && !w.pending() {
+	if w.stopped && w.inFlight == 0 && w.underway == 0 && (!w.ended || !w.holding()) && !w.pending() {
 		return false, true
 	}
 	if w.ended && w.holding() {
@@ -472,7 +487,7 @@ func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 	for i := range w.batch {
 		w.sequel = w.batch[i+1:]
 		w.arrive(ctx, &w.batch[i])
-		w.flush(ctx)
+		w.collectAll(ctx)
 		if w.failure != nil {
 			return
 		}
@@ -492,38 +507,25 @@ func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 	}
 }
 
-// arrive runs one message to completion.
+// arrive starts the run of a message that came from a source. In virtual time what is
+// due by then follows at once.
 func (w *Worker) arrive(ctx context.Context, a *arrival) {
-	w.current = current{origin: a.message, at: a.message.Time, claim: claim{source: a.source, epoch: a.epoch}}
+	r := w.admitRun(ctx)
+	if r == nil {
+		return // unsettled, so it will come again
+	}
+	r.origin, r.at, r.claim, r.arrival = a.message, a.message.Time, claim{source: a.source, epoch: a.epoch}, *a
 	n := &w.nodes[w.plan.Sources[a.source]]
 	n.in.Add(1)
 	if w.watch != nil {
-		w.watch(Event{Kind: Arrived, Operation: n.name, At: a.message.Time, Origin: a.message, Message: a.message, Received: time.Unix(0, a.at), Moved: a.moved})
+		w.watch(Event{Kind: Arrived, Operation: n.name, At: r.at, Origin: r.origin, Message: r.origin, Received: time.Unix(0, a.at), Moved: a.moved})
 	}
-	var before known
-	if w.journal != nil {
-		w.mu.Lock()
-		before, w.current.mute = w.journal.recall(a.source, a.position, a.redelivered)
-		w.mu.Unlock()
+	if a.drop != "" {
+		r.loss = loss{n, a.drop, a.drop.err()}
+	} else {
+		w.pass(r, n, 0, a.message)
 	}
-	switch {
-	case w.current.mute && !before.sent:
-		// Windows have all of it.
-	case a.drop != "":
-		w.discard(ctx, n, a.drop, a.drop.err())
-	default:
-		w.pass(ctx, n, 0, a.message)
-	}
-	if w.failure != nil {
-		return // unsettled, so it will come again
-	}
-	switch {
-	case w.current.mute:
-		w.secure(w.current.claim) // the first time may not be committed yet
-	case w.journal != nil:
-		w.remember(a, w.current.sent)
-	}
-	w.release(w.current.claim)
+	w.launch(ctx, r)
 	if w.virtual != nil && w.clocked {
 		w.moveTo(ctx, w.virtual.frontier(w.lateness()))
 	}

@@ -152,8 +152,6 @@ const (
 // fold folds entries into what p has staged. Where the operator can't take them
 // together, it gets them one by one, and only those are dropped that it can't take.
 func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s stage) {
-	saved := w.current
-	defer func() { w.current = saved }()
 	if p.staged == nil {
 		p.staged = &message.Message{Time: hlc.Timestamp{Millis: p.at.Millis, Node: w.node}}
 	}
@@ -163,12 +161,12 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s 
 			batch[i] = e.message
 		}
 		w.folding(n, p)
-		staged, err := n.doAccumulate(ctx, p.staged, batch)
+		staged, err := n.slots[0].accumulate(ctx, p.staged, batch)
 		if err == nil {
 			w.take(n, p, staged, entries, s)
 			return
 		}
-		if !w.survive(ctx, n, err) {
+		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil {
 			return
 		}
 	}
@@ -192,12 +190,12 @@ func (w *Worker) foldOne(ctx context.Context, n *node, p *page, single []entry, 
 	e := &single[0]
 	for {
 		w.folding(n, p)
-		staged, err := n.doAccumulate(ctx, p.staged, []*message.Message{e.message})
+		staged, err := n.slots[0].accumulate(ctx, p.staged, []*message.Message{e.message})
 		if err == nil {
 			w.take(n, p, staged, single, s)
 			return
 		}
-		if !w.survive(ctx, n, err) {
+		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil {
 			return
 		}
 		if !again || !retryable(err) {
@@ -211,16 +209,19 @@ func (w *Worker) foldOne(ctx context.Context, n *node, p *page, single []entry, 
 // expel drops an entry that n can't take.
 func (w *Worker) expel(ctx context.Context, n *node, p *page, e *entry, err error) {
 	n.holds.Add(-1)
+	saved := w.current
+	defer func() { w.current = saved }()
+	w.current = &run{origin: e.origin, at: p.at, claim: e.claim}
+	why := reasonOf(err)
 	if w.journal == nil {
-		w.current = current{origin: e.origin, at: p.at, claim: e.claim}
-		w.drop(ctx, n, err)
+		w.discard(ctx, n, why, err)
 		w.release(e.claim)
 		return
 	}
-	w.begin(e.origin, p.at)
-	why := w.drop(ctx, n, err)
+	w.begin(w.current)
+	w.discard(ctx, n, why, err)
 	w.removeEntry(n, p, e.number)
-	w.end(freezeDead(n, p.at, e.origin, why, err))
+	w.end(w.current, freezeDead(n, p.at, e.origin, why, err))
 }
 
 // take makes staged what p has folded, entries included.
@@ -259,10 +260,18 @@ func (w *Worker) advance(ctx context.Context) {
 	for i := range unread {
 		unread[i] = progress.End
 	}
+	hold := func(a *arrival) {
+		u := &unread[a.source]
+		*u = min(*u, progress.Time(a.message.Time.Millis))
+	}
+	for i := range w.underway {
+		if a := &w.runs[(w.oldest+i)%len(w.runs)].arrival; a.message != nil {
+			hold(a)
+		}
+	}
 	for _, waiting := range [][]arrival{w.sequel, w.inbox} {
 		for i := range waiting {
-			u := &unread[waiting[i].source]
-			*u = min(*u, progress.Time(waiting[i].message.Time.Millis))
+			hold(&waiting[i])
 		}
 	}
 	frontier := progress.End
@@ -277,7 +286,8 @@ func (w *Worker) advance(ctx context.Context) {
 }
 
 // moveTo moves the graph's frontier and works on everything that is due before it:
-// time after time, and of each time node after node.
+// time after time, and of each time node after node, once all that is under way is
+// finished.
 func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 	w.mu.Lock()
 	moved := frontier > w.frontier
@@ -287,6 +297,9 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 	if moved && w.watch != nil {
 		w.watch(Event{Kind: Advanced, Frontier: frontier})
 	}
+	if frontier == progress.End {
+		w.drain(ctx)
+	}
 	for w.failure == nil {
 		due := progress.End
 		for _, i := range w.timed {
@@ -295,8 +308,9 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 		if due == progress.End || due >= frontier {
 			return
 		}
+		w.drain(ctx)
 		for _, i := range w.timed {
-			if n := &w.nodes[i]; n.held.next() == due {
+			if n := &w.nodes[i]; n.held.next() == due && w.failure == nil {
 				w.fire(ctx, n, n.held.tear())
 			}
 		}
@@ -307,45 +321,39 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 func (w *Worker) fire(ctx context.Context, n *node, p *page) {
 	if n.folds() {
 		w.shut(ctx, n, p)
-		return
 	}
 	for i := range p.entries {
-		e := &p.entries[i]
-		if w.journal != nil {
-			w.begin(e.origin, p.at)
-		} else {
-			w.current = current{origin: e.origin, at: p.at, claim: e.claim}
-		}
-		if w.watch != nil {
-			w.watch(Event{Kind: Released, Operation: n.name, At: p.at, Origin: e.origin, Message: e.message})
-		}
-		w.pass(ctx, n, 0, e.message)
-		if w.failure != nil {
+		r := w.admitRun(ctx)
+		if r == nil {
 			return
 		}
-		n.holds.Add(-1)
-		if w.journal != nil {
-			w.removeEntry(n, p, e.number)
-			w.end(w.freezeMessage(n, p.at, e.message, e.origin))
-			w.flush(ctx)
-		} else {
-			w.release(e.claim)
-		}
+		e := &p.entries[i]
+		r.origin, r.at, r.claim, r.from, r.page, r.held = e.origin, p.at, e.claim, n, p, *e
 		*e = entry{} // what is let out need not wait for the rest
+		if w.journal != nil {
+			w.begin(r)
+		}
+		if w.watch != nil {
+			w.watch(Event{Kind: Released, Operation: n.name, At: p.at, Origin: r.origin, Message: r.held.message})
+		}
+		w.pass(r, n, 0, r.held.message)
+		w.launch(ctx, r)
+		w.collectAll(ctx)
 	}
+	w.drain(ctx)
 }
 
 // shut closes the window p of n and lets its result out.
 func (w *Worker) shut(ctx context.Context, n *node, p *page) {
 	if len(p.entries) > 0 {
 		w.fold(ctx, n, p, p.entries, closing)
+		p.entries = nil
 	}
 	if w.failure != nil {
 		return
 	}
 	if w.journal != nil {
 		w.removePage(n, p)
-		defer w.flush(ctx)
 	}
 	if p.folded == 0 {
 		p.staged = nil
@@ -353,22 +361,34 @@ func (w *Worker) shut(ctx context.Context, n *node, p *page) {
 	if w.watch != nil {
 		w.watch(Event{Kind: Closed, Operation: n.name, At: p.at, Origin: p.staged, Message: p.staged})
 	}
-	if p.folded == 0 {
-		return // nothing of the window was left
-	}
-	if w.journal != nil {
-		w.begin(p.staged, p.at)
-	} else {
-		w.current = current{origin: p.staged, at: p.at, claim: claim{group: &group{holds: 1, claims: p.claims}}}
-	}
-	w.pass(ctx, n, 0, p.staged)
-	if w.failure != nil {
+	if p.folded == 0 { // nothing of the window was left
+		w.flush(ctx)
 		return
 	}
-	n.holds.Add(-int64(p.folded))
+	r := w.admitRun(ctx)
+	r.origin, r.at, r.from, r.page = p.staged, p.at, n, p
 	if w.journal != nil {
-		w.end(w.freezeMessage(n, p.at, p.staged, p.staged))
+		w.begin(r)
 	} else {
-		w.release(w.current.claim)
+		r.claim = claim{group: &group{holds: 1, claims: p.claims}}
 	}
+	w.pass(r, n, 0, p.staged)
+	w.launch(ctx, r)
+}
+
+// finishHeld ends the run of what was held: a delayed message, or a window's result.
+func (w *Worker) finishHeld(r *run) {
+	m, count := r.held.message, int64(1)
+	if r.from.folds() {
+		m, count = r.page.staged, int64(r.page.folded)
+	}
+	r.from.holds.Add(-count)
+	if w.journal == nil {
+		w.release(r.claim)
+		return
+	}
+	if !r.from.folds() {
+		w.removeEntry(r.from, r.page, r.held.number)
+	}
+	w.end(r, w.freezeMessage(r.from, r.at, m, r.origin))
 }
