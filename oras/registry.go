@@ -81,6 +81,7 @@ func (g *registry) repository(r reference) (*remote.Repository, string, error) {
 		PlainHTTP:       g.plainHTTP,
 		TagListPageSize: listed,
 		TagListMaxPages: 1,
+		SkipReferrersGC: true, // not every registry lets itself be deleted from
 	}
 	if r.digest != "" {
 		return repo, r.digest.String(), nil
