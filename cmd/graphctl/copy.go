@@ -21,6 +21,7 @@ type copyFlags struct {
 	remote      remoteFlags
 	output      outputFlag
 	withModules bool
+	recursive   bool
 }
 
 func newCopy() *cobra.Command {
@@ -45,6 +46,7 @@ A tar file that is there already keeps what it has.
 	f.remote.add(cmd)
 	f.output.add(cmd)
 	cmd.Flags().BoolVar(&f.withModules, "with-modules", false, "copy everything that a graph refers to, as well")
+	cmd.Flags().BoolVarP(&f.recursive, "recursive", "r", false, "copy what is attached, as well: signatures, SBOMs, documents")
 	return cmd
 }
 
@@ -53,6 +55,8 @@ type copied struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 	Digest      string `json:"digest"`
+	// Attached are the digests of what is attached; none without --recursive.
+	Attached []string `json:"attached,omitempty"`
 }
 
 func (f *copyFlags) run(cmd *cobra.Command, srcArg, dstArg string) (err error) {
@@ -78,7 +82,7 @@ func (f *copyFlags) run(cmd *cobra.Command, srcArg, dstArg string) (err error) {
 			return fmt.Errorf("%s has no artifacts with names", from)
 		}
 	}
-	c := copier{src: src, from: from.Endpoint}
+	c := copier{src: src, from: from.Endpoint, recursive: f.recursive}
 	var targets []string
 	for _, ref := range refs {
 		to, err := destination(dstArg, ref)
@@ -117,6 +121,9 @@ func (f *copyFlags) run(cmd *cobra.Command, srcArg, dstArg string) (err error) {
 	var b strings.Builder
 	for _, done := range c.done {
 		fmt.Fprintf(&b, "%s  %s\n", done.Destination, done.Digest)
+		for _, digest := range done.Attached {
+			fmt.Fprintf(&b, "  attached: %s\n", digest)
+		}
 	}
 	return f.output.print(cmd.OutOrStdout(), b.String(), c.done)
 }
@@ -202,7 +209,9 @@ func unpack(ctx context.Context, archive, layout string) error {
 type copier struct {
 	src, dst *oras.Store
 	from, to string // endpoints, as the user knows them
-	done     []copied
+	// recursive copies what is attached, too.
+	recursive bool
+	done      []copied
 }
 
 func (c *copier) copy(ctx context.Context, srcRef, dstRef string) error {
@@ -210,10 +219,17 @@ func (c *copier) copy(ctx context.Context, srcRef, dstRef string) error {
 	if err != nil {
 		return err
 	}
+	var attached []string
+	if c.recursive {
+		if attached, err = oras.CopyAttachments(ctx, c.src, srcRef, c.dst, dstRef); err != nil {
+			return err
+		}
+	}
 	c.done = append(c.done, copied{
 		Source:      oras.Location{Endpoint: c.from, Reference: srcRef}.String(),
 		Destination: oras.Location{Endpoint: c.to, Reference: dstRef}.String(),
 		Digest:      digest,
+		Attached:    attached,
 	})
 	return nil
 }

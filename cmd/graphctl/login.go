@@ -74,13 +74,18 @@ func (f *loginFlags) password(stdin io.Reader, stderr io.Writer) (string, error)
 		}
 		return password, err
 	}
+	return askPassword(stdin, stderr, "write --password-stdin")
+}
+
+// askPassword asks for a password on a terminal; otherwise is what to do without one.
+func askPassword(stdin io.Reader, stderr io.Writer, otherwise string) (string, error) {
 	terminal, ok := stdin.(*os.File)
 	if ok {
 		info, err := terminal.Stat()
 		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
 	if !ok {
-		return "", &usageError{"there is no terminal to ask for the password; write --password-stdin"}
+		return "", &usageError{"there is no terminal to ask for the password; " + otherwise}
 	}
 	fmt.Fprint(stderr, "password: ")
 	show := hideInput(terminal)

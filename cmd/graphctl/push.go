@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -339,12 +340,20 @@ func (f *pushFlags) annotate(annotations map[string]string) error {
 	if f.licenses != "" {
 		annotations[annotationLicenses] = f.licenses
 	}
-	for _, a := range f.annotations {
-		key, value, ok := strings.Cut(a, "=")
+	own, err := keyValues("--annotation", f.annotations)
+	maps.Copy(annotations, own)
+	return err
+}
+
+// keyValues reads the arguments KEY=VALUE of a flag that may be repeated.
+func keyValues(flag string, args []string) (map[string]string, error) {
+	pairs := map[string]string{}
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
 		if !ok || key == "" {
-			return &usageError{fmt.Sprintf("invalid argument %q for --annotation; want KEY=VALUE", a)}
+			return nil, &usageError{fmt.Sprintf("invalid argument %q for %s; want KEY=VALUE", arg, flag)}
 		}
-		annotations[key] = value
+		pairs[key] = value
 	}
-	return nil
+	return pairs, nil
 }

@@ -23,6 +23,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(
+		newAttach(),
 		newBuild(),
 		newCopy(),
 		newDelete(),
@@ -33,11 +34,14 @@ func newRoot() *cobra.Command {
 		newPull(),
 		newPush(),
 		newRegistry(),
+		newReferrers(),
 		newResolve(),
 		newRun(),
+		newSign(),
 		newTags(),
 		newTest(),
 		newValidate(),
+		newVerify(),
 		newVersion(),
 	)
 	return root
