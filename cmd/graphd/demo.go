@@ -113,7 +113,7 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
-	n, err := newNode(whole, uuid.NewString(), logger, func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error) {
+	n, err := newNode(whole, uuid.NewString(), logger, func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error) {
 		return artifacts, nil
 	}, nil)
 	if err != nil {

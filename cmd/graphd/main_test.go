@@ -23,6 +23,8 @@ import (
 
 	"github.com/wasm-graph/graphd/cmd/internal/broker"
 	"github.com/wasm-graph/graphd/operators/build"
+	"github.com/wasm-graph/graphd/oras"
+	"github.com/wasm-graph/graphd/oras/trust"
 )
 
 // TestMain makes the test binary the graphd that scripts run.
@@ -47,6 +49,8 @@ const patience = 30 * time.Second
 //	                       whose lines are in alphabetical order if it says unordered
 //	get PATH CODE [TEXT]   GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
 //	                       becomes stdout
+//	push FILE STORE REF    push a component or a definition to a store
+//	sign STORE REF KEY     sign it with the private key in a file
 //	signal NAME            send HUP or TERM to the program in the background
 func TestScripts(t *testing.T) {
 	modules := modules(t)
@@ -90,6 +94,8 @@ func TestScripts(t *testing.T) {
 			"publish":   command((*stage).publish),
 			"received":  command((*stage).receivedCommand),
 			"get":       command((*stage).get),
+			"push":      command((*stage).push),
+			"sign":      command((*stage).sign),
 		},
 	})
 }
@@ -176,6 +182,37 @@ func (s *stage) edit(ts *testscript.TestScript, args []string) error {
 		return fmt.Errorf("%s has no %q", args[0], args[1])
 	}
 	return os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644)
+}
+
+// store opens a store; a local one is in the script's folder.
+func store(ts *testscript.TestScript, endpoint string) (*oras.Store, error) {
+	return oras.OpenStore(endpoint, oras.Options{BaseDir: ts.MkAbs(".")})
+}
+
+func (s *stage) push(ts *testscript.TestScript, args []string) error {
+	to, err := store(ts, args[1])
+	if err != nil {
+		return err
+	}
+	p := oras.Package{Kind: oras.Graph, Content: []byte(ts.ReadFile(args[0]))}
+	if strings.HasSuffix(args[0], ".wasm") {
+		p.Kind = oras.Component
+	}
+	_, err = to.Push(context.Background(), args[2], p)
+	return err
+}
+
+func (s *stage) sign(ts *testscript.TestScript, args []string) error {
+	in, err := store(ts, args[0])
+	if err != nil {
+		return err
+	}
+	key, err := trust.ParsePrivateKey([]byte(ts.ReadFile(args[2])), nil, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = trust.Sign(context.Background(), in, args[1], key, trust.Bundle)
+	return err
 }
 
 func (s *stage) signal(ts *testscript.TestScript, args []string) error {

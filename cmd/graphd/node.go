@@ -25,7 +25,7 @@ type node struct {
 // artifacts opens registries, and windows opens window stores: nil keeps windows in
 // memory.
 func newNode(ctx context.Context, id string, logger *slog.Logger,
-	artifacts func(*resource.RegistryEndpoint, *resource.Secret) (deploy.Artifacts, error),
+	artifacts func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error),
 	windows func(resource.Key) (window.Store, error),
 ) (_ *node, err error) {
 	n := &node{}

@@ -271,6 +271,10 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 			if r.PullSecret != "" {
 				parts = append(parts, set.Secrets[resource.Key{Namespace: g.Namespace, Name: r.PullSecret}])
 			}
+			for _, ref := range slices.Concat(r.SigningCAs, r.SigningKeys) {
+				data, _ := set.Data(r.Namespace, ref)
+				parts = append(parts, data)
+			}
 		}
 	}
 	// Only structs, slices, maps and strings: they all have a JSON form.

@@ -60,9 +60,9 @@ type Compiler interface {
 
 // LauncherConfig is what a Launcher needs. Fields without a default are required.
 type LauncherConfig struct {
-	// Artifacts opens what a RegistryEndpoint names, with its pull secret; nil where it
-	// has none.
-	Artifacts func(*resource.RegistryEndpoint, *resource.Secret) (Artifacts, error)
+	// Artifacts opens what a RegistryEndpoint names, with the secrets and certificates
+	// that it refers to in the set.
+	Artifacts func(*resource.Set, *resource.RegistryEndpoint) (Artifacts, error)
 	Drivers   Drivers
 	Compiler  Compiler
 	// Environment is what operators get; deadline and memory are set for each.
@@ -339,13 +339,7 @@ func (l *Launcher) artifacts(b *bound, name string) (Artifacts, error) {
 	if registry == nil {
 		return nil, fmt.Errorf("there is no RegistryEndpoint %q in namespace %s", name, b.graph.Namespace)
 	}
-	var secret *resource.Secret
-	if name := registry.PullSecret; name != "" {
-		if secret = b.set.Secrets[b.key(name)]; secret == nil {
-			return nil, fmt.Errorf("registry endpoint %s: there is no Secret %q", registry.Key, name)
-		}
-	}
-	artifacts, err := l.config.Artifacts(registry, secret)
+	artifacts, err := l.config.Artifacts(b.set, registry)
 	if err != nil {
 		return nil, fmt.Errorf("registry endpoint %s: %w", registry.Key, err)
 	}

@@ -150,12 +150,12 @@ func newBench(t *testing.T) *bench {
 		},
 	}
 	b.Launcher, err = deploy.NewLauncher(deploy.LauncherConfig{
-		Artifacts: func(r *resource.RegistryEndpoint, secret *resource.Secret) (deploy.Artifacts, error) {
+		Artifacts: func(set *resource.Set, r *resource.RegistryEndpoint) (deploy.Artifacts, error) {
 			if r.Host == "closed" {
 				return nil, errors.New("the shelf is closed")
 			}
 			if r.Host == "guarded" {
-				return nil, fmt.Errorf("opened with %s", secret.Data["key"])
+				return nil, fmt.Errorf("opened with %s", set.Secrets[resource.Key{Namespace: r.Namespace, Name: r.PullSecret}].Data["key"])
 			}
 			return b.shelf, nil
 		},

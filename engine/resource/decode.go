@@ -504,6 +504,21 @@ func (d *decoder) authentication(settings document.Object, supported ...string) 
 	return a, method
 }
 
+// objectRef reads a reference to a Secret or a ConfigMap: {type: Secret, secretRef: NAME}.
+func (d *decoder) objectRef(meta Meta, n document.Node) (ObjectRef, bool) {
+	const hint = "write {type: ConfigMap, configMapRef: NAME} or {type: Secret, secretRef: NAME}"
+	o := n.Object("type", "secretRef", "configMapRef")
+	ref := ObjectRef{Kind: o.Required("type", hint).Enum("Secret", "ConfigMap")}
+	field := map[string]string{"Secret": "secretRef", "ConfigMap": "configMapRef"}[ref.Kind]
+	if field == "" {
+		return ref, false
+	}
+	name := o.Required(field, hint)
+	ref.Name = name.Text()
+	d.refer(name, ref.Kind, meta.Namespace, ref.Name)
+	return ref, ref.Name != ""
+}
+
 func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) {
 	spec := o.Required("spec", "").Object("host", "authentication", "trustSettings", "codeSigningCas")
 	r := &RegistryEndpoint{Meta: meta, Host: spec.Required("host", "write a registry's host, file://DIR or oci-layout:DIR").Text()}
@@ -516,7 +531,21 @@ func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) 
 			d.refer(secret, "Secret", meta.Namespace, r.PullSecret)
 		}
 	}
-	notYet(spec, "trustSettings", "codeSigningCas")
+	if trust := spec.Optional("trustSettings"); trust.Present() {
+		keys := trust.Object("trustedSigningKeys").Required("trustedSigningKeys", "write trustedSigningKeys: {type: ConfigMap, configMapRef: NAME}")
+		if ref, ok := d.objectRef(meta, keys); ok {
+			r.SigningKeys = append(r.SigningKeys, ref)
+		}
+	}
+	for _, n := range spec.Optional("codeSigningCas").List() {
+		if ref, ok := d.objectRef(meta, n); ok {
+			r.SigningCAs = append(r.SigningCAs, ref)
+		}
+	}
+	if strings.HasPrefix(r.Host, "file:") && len(r.SigningCAs)+len(r.SigningKeys) > 0 {
+		host := spec.Required("host", "")
+		host.Errorf("keep the artifacts in a registry or an oci-layout:DIR", "files in a folder can't be signed, and this endpoint trusts only what is")
+	}
 	d.set.Registries[meta.Key] = r
 }
 

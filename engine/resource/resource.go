@@ -176,7 +176,16 @@ type RegistryEndpoint struct {
 	// PullSecret names the Secret, of type kubernetes.io/dockerconfigjson, with the
 	// registry's credentials. Empty means none.
 	PullSecret string
+	// SigningCAs name the objects with certificates of authorities, SigningKeys those
+	// with public keys. What neither vouches for is refused; where both are empty,
+	// anything is taken.
+	SigningCAs, SigningKeys []ObjectRef
 }
+
+// ObjectRef names a Secret or a ConfigMap in the namespace of the object that has it.
+type ObjectRef struct{ Kind, Name string }
+
+func (r ObjectRef) String() string { return r.Kind + " " + r.Name }
 
 // DataflowProfile says how many instances run and how they report.
 type DataflowProfile struct {
@@ -202,6 +211,19 @@ func (s *Secret) String() string { return "Secret " + s.Key.String() }
 
 // GoString keeps the data out of logs.
 func (s *Secret) GoString() string { return s.String() }
+
+// Data returns what is in the object that r names; false where there is none.
+func (s *Set) Data(namespace string, r ObjectRef) (map[string][]byte, bool) {
+	key := Key{namespace, r.Name}
+	if r.Kind == "Secret" {
+		if secret := s.Secrets[key]; secret != nil {
+			return secret.Data, true
+		}
+	} else if m := s.ConfigMaps[key]; m != nil {
+		return m.Data, true
+	}
+	return nil, false
+}
 
 // Set is all objects that were read, implied ones included.
 type Set struct {

@@ -8,6 +8,7 @@
 //	blobs/sha256/HEX      content, named by its digest
 //	artifacts/sha256/HEX  what a manifest of that digest stands for: a JSON record
 //	references/HEX        what a reference stood for last: a JSON record
+//	notes/sha256/HEX      what somebody noted of the artifact of that digest
 //
 // Every file is written aside and renamed, so that it is whole or absent; two
 // processes that fetch the same write the same. Content is compared with its digest
@@ -78,7 +79,7 @@ func Open(dir string, config Config) (*Cache, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	for _, sub := range []string{blobs, artifacts, references} {
+	for _, sub := range folders {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("cache: open: %w", err)
 		}
@@ -91,7 +92,10 @@ const (
 	blobs      = "blobs/sha256"
 	artifacts  = "artifacts/sha256"
 	references = "references"
+	notes      = "notes/sha256"
 )
+
+var folders = [...]string{blobs, artifacts, references, notes}
 
 // record is what is known of an artifact beside its content.
 type record struct {
@@ -247,6 +251,30 @@ func referenceFile(endpoint, ref string, kind oras.Kind) string {
 	return filepath.Join(references, hex.EncodeToString(sum[:]))
 }
 
+// Note keeps data under the digest of an artifact, in place of what was there: what
+// one wants to know of it when its registry is gone, such as its signatures. It is not
+// checked when it is read.
+func (c *Cache) Note(digest string, data []byte) error {
+	name, ok := hexOf(digest)
+	if !ok {
+		return fmt.Errorf("cache: note: %q is no sha256 digest", digest)
+	}
+	if err := c.write(filepath.Join(notes, name), data); err != nil {
+		return fmt.Errorf("cache: note: %w", err)
+	}
+	return nil
+}
+
+// Noted returns what Note keeps of an artifact; false where there is nothing.
+func (c *Cache) Noted(digest string) ([]byte, bool) {
+	name, ok := hexOf(digest)
+	if !ok {
+		return nil, false
+	}
+	data, err := os.ReadFile(c.path(filepath.Join(notes, name)))
+	return data, err == nil
+}
+
 // hexOf returns what names the files of a digest.
 func hexOf(sum string) (string, bool) {
 	d := digest.Digest(sum)
@@ -316,7 +344,7 @@ func (c *Cache) Collect() (freed int64, err error) {
 	var content []file
 	var total int64
 	now := c.now()
-	for _, dir := range []string{blobs, artifacts, references} {
+	for _, dir := range folders {
 		entries, err := os.ReadDir(c.path(dir))
 		if err != nil {
 			return freed, fmt.Errorf("cache: collect: %w", err)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/component"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
-	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/resource"
@@ -26,8 +25,6 @@ import (
 	"github.com/wasm-graph/graphd/engine/state/memory"
 	"github.com/wasm-graph/graphd/engine/window"
 	"github.com/wasm-graph/graphd/engine/window/disk"
-	"github.com/wasm-graph/graphd/oras"
-	"github.com/wasm-graph/graphd/oras/cache"
 )
 
 // Compiler compiles components, with the engine that runs their core modules. It
@@ -118,90 +115,4 @@ func Node(dataDir string) (string, error) {
 		return "", fmt.Errorf("wiring: keep node id: %w", err)
 	}
 	return id.String(), nil
-}
-
-// ArtifactDir returns the folder of the cache of artifacts: the user's, which all
-// programs share, or one in the data folder where the machine has no such place. That
-// is empty, meaning none, where there is no data folder either.
-func ArtifactDir(dataDir string) string {
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "graphd", "artifacts")
-	}
-	if dataDir == "" {
-		return ""
-	}
-	return filepath.Join(dataDir, "artifacts")
-}
-
-// Registries open registries, with a cache in front of them.
-type Registries struct {
-	cache *cache.Cache // nil: none
-}
-
-// NewRegistries returns Registries with their cache in the folder dir; empty means
-// none. A cache that can't be had is logged: everything works without it, as long as
-// the registries do.
-func NewRegistries(dir string, logger *slog.Logger) *Registries {
-	if dir == "" {
-		return &Registries{}
-	}
-	c, err := cache.Open(dir, cache.Config{Logger: logger})
-	if err != nil {
-		logger.Warn("artifacts are not kept on this machine", "error", err)
-	}
-	return &Registries{cache: c}
-}
-
-// Open opens an endpoint; only what is on another machine needs the cache.
-func (r *Registries) Open(endpoint string, opts oras.Options) (oras.Source, error) {
-	source, err := oras.Open(endpoint, opts)
-	if err != nil || r.cache == nil || oras.IsLocal(endpoint) {
-		return source, err
-	}
-	return r.cache.Source(source), nil
-}
-
-// pullSecretKey is what a Secret of type kubernetes.io/dockerconfigjson has.
-const pullSecretKey = ".dockerconfigjson"
-
-// artifacts gives package deploy what package oras finds.
-type artifacts struct{ source oras.Source }
-
-// Artifacts opens what a RegistryEndpoint names, with its pull secret, or nil. A
-// relative folder is relative to the file that declares the endpoint.
-func (r *Registries) Artifacts(endpoint *resource.RegistryEndpoint, secret *resource.Secret) (deploy.Artifacts, error) {
-	opts := oras.Options{BaseDir: filepath.Dir(endpoint.File)}
-	if secret != nil {
-		config, ok := secret.Data[pullSecretKey]
-		if !ok {
-			return nil, fmt.Errorf("wiring: Secret %s has no %s; kubectl create secret docker-registry makes one that has", secret.Key, pullSecretKey)
-		}
-		var err error
-		if opts.Credentials, err = oras.PullSecret(config); err != nil {
-			return nil, fmt.Errorf("wiring: Secret %s: %w", secret.Key, err)
-		}
-	}
-	source, err := r.Open(endpoint.Host, opts)
-	if err != nil {
-		return nil, err
-	}
-	return artifacts{source}, nil
-}
-
-// Definition implements deploy.Artifacts.
-func (a artifacts) Definition(ctx context.Context, ref string) ([]byte, string, error) {
-	artifact, err := a.source.Fetch(ctx, ref, oras.Graph)
-	if err != nil {
-		return nil, "", err
-	}
-	return artifact.Content, artifact.Digest, nil
-}
-
-// Component implements deploy.Artifacts.
-func (a artifacts) Component(ctx context.Context, ref string) ([]byte, string, error) {
-	artifact, err := a.source.Fetch(ctx, ref, oras.Component)
-	if err != nil {
-		return nil, "", err
-	}
-	return artifact.Content, artifact.ContentDigest, nil
 }

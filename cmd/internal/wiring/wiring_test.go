@@ -3,6 +3,11 @@
 package wiring_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -18,6 +23,7 @@ import (
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine/resource"
 	"github.com/wasm-graph/graphd/oras"
+	"github.com/wasm-graph/graphd/oras/trust"
 )
 
 func TestNodeKeepsItsID(t *testing.T) {
@@ -52,7 +58,7 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 	}
 	endpoint := &resource.RegistryEndpoint{Meta: resource.Meta{File: filepath.Join(dir, "sub", "registry.yaml")}, Host: "file://.."}
 	registries := wiring.NewRegistries("", slog.New(slog.DiscardHandler))
-	artifacts, err := registries.Artifacts(endpoint, nil)
+	artifacts, err := registries.Artifacts(&resource.Set{}, endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +76,7 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 	if _, _, err := artifacts.Component(t.Context(), "simple:1.0.0"); err == nil {
 		t.Error("a definition was taken for a component")
 	}
-	if _, err := registries.Artifacts(&resource.RegistryEndpoint{Host: "ftp://x"}, nil); err == nil {
+	if _, err := registries.Artifacts(&resource.Set{}, &resource.RegistryEndpoint{Host: "ftp://x"}); err == nil {
 		t.Error("an endpoint of an unknown scheme was opened")
 	}
 }
@@ -104,12 +110,17 @@ func TestArtifactsOfARegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	endpoint := &resource.RegistryEndpoint{Host: server.URL, PullSecret: "pull"}
+	endpoint := &resource.RegistryEndpoint{Host: server.URL}
 	secret := &resource.Secret{Data: map[string][]byte{".dockerconfigjson": config}}
 	dir := t.TempDir()
 	component := func(secret *resource.Secret) (string, error) {
 		t.Helper()
-		artifacts, err := wiring.NewRegistries(dir, slog.New(slog.DiscardHandler)).Artifacts(endpoint, secret)
+		set := &resource.Set{}
+		if endpoint.PullSecret = ""; secret != nil {
+			endpoint.PullSecret = "pull"
+			set.Secrets = map[resource.Key]*resource.Secret{{Name: "pull"}: secret}
+		}
+		artifacts, err := wiring.NewRegistries(dir, slog.New(slog.DiscardHandler)).Artifacts(set, endpoint)
 		if err != nil {
 			return "", err
 		}
@@ -131,6 +142,85 @@ func TestArtifactsOfARegistry(t *testing.T) {
 	}
 }
 
+// TestArtifactsThatAreTrusted: what nobody signed whom the endpoint trusts is refused,
+// with and without the registry.
+func TestArtifactsThatAreTrusted(t *testing.T) {
+	handler, err := registry.New(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	store, err := oras.OpenStore(server.URL, oras.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Push(t.Context(), "a:1", oras.Package{Content: []byte("component")}); err != nil {
+		t.Fatal(err)
+	}
+	newKey := func() (private, public []byte) {
+		t.Helper()
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})
+	}
+	annPrivate, ann := newKey()
+	_, bob := newKey()
+	dir := t.TempDir()
+	fetch := func(object map[string][]byte) error {
+		t.Helper()
+		set := &resource.Set{ConfigMaps: map[resource.Key]*resource.ConfigMap{{Name: "keys"}: {Data: object}}}
+		artifacts, err := wiring.NewRegistries(dir, slog.New(slog.DiscardHandler)).Artifacts(set, &resource.RegistryEndpoint{
+			Host: server.URL, SigningKeys: []resource.ObjectRef{{Kind: "ConfigMap", Name: "keys"}},
+		})
+		if err != nil {
+			return err
+		}
+		_, _, err = artifacts.Component(t.Context(), "a:1")
+		return err
+	}
+	if err := fetch(map[string][]byte{"ann.pub": ann}); !errors.Is(err, trust.ErrUntrusted) {
+		t.Errorf("unsigned: got %v, want ErrUntrusted", err)
+	}
+	key, err := trust.ParsePrivateKey(annPrivate, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := trust.Sign(t.Context(), store, "a:1", key, trust.SimpleSigning); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := fetch(map[string][]byte{"bob.pub": bob, "ann.pub": ann}); err != nil {
+			t.Errorf("signed: %v", err)
+		}
+		if err := fetch(map[string][]byte{"bob.pub": bob}); !errors.Is(err, trust.ErrUntrusted) {
+			t.Errorf("signed by another: got %v, want ErrUntrusted", err)
+		}
+		server.Close() // and all of it again from the cache
+	}
+	for _, tt := range []struct {
+		object map[string][]byte
+		want   string
+	}{
+		{nil, "ConfigMap keys is empty; put PEM files into it"},
+		{map[string][]byte{"x": []byte("x")}, "ConfigMap keys: x: trust: read public keys: there is none in PEM form"},
+	} {
+		if err := fetch(tt.object); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
+	}
+}
+
 // TestNoPlaceForACache: a registry is used without one.
 func TestNoPlaceForACache(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
@@ -138,7 +228,7 @@ func TestNoPlaceForACache(t *testing.T) {
 		t.Fatal(err)
 	}
 	registries := wiring.NewRegistries(file, slog.New(slog.DiscardHandler))
-	if _, err := registries.Artifacts(&resource.RegistryEndpoint{Host: "localhost:1"}, nil); err != nil {
+	if _, err := registries.Artifacts(&resource.Set{}, &resource.RegistryEndpoint{Host: "localhost:1"}); err != nil {
 		t.Error(err)
 	}
 }
