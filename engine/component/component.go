@@ -30,7 +30,9 @@
 // Binary.md, CanonicalABI.md. Of the asynchronous parts, those work that need no
 // scheduler: an async function that returns without waiting can be called. Values of
 // stream and future types can't be passed, and a built-in that would wait, or that
-// serves waiting, traps with its name.
+// serves waiting, traps with its name. Core modules may use WebAssembly 2.0, tail
+// calls, extended constant expressions, several memories, and exceptions without
+// references to them.
 package component
 
 import (
@@ -139,30 +141,58 @@ func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Com
 // compileCore rewrites a core module that s is to instantiate, its imports named after
 // slots, and compiles it.
 func (c *Component) compileCore(ctx context.Context, s *link.Instantiate, m *rewrite.Module) (core.Module, error) {
-	return c.rewrite(ctx, m, func(i rewrite.Import) (rewrite.Name, error) {
-		ref, err := s.Resolve(i.Module, i.Name)
-		return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
-	})
+	options := rewrite.Options{
+		Rename: func(i rewrite.Import) (rewrite.Name, error) {
+			ref, err := s.Resolve(i.Module, i.Name)
+			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
+		},
+		Memory: func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
+	}
+	if c.plan.Exceptions != s.Slot {
+		options.Exceptions = c.exceptions()
+	}
+	return c.rewrite(ctx, m, options)
+}
+
+// exceptions is Options.Exceptions of the component's core modules.
+func (c *Component) exceptions() string {
+	if c.plan.Exceptions == 0 {
+		return ""
+	}
+	return link.SlotName(c.plan.Exceptions)
 }
 
 // checkCore compiles a core module that nothing instantiates, to see whether it is
 // valid.
 func (c *Component) checkCore(ctx context.Context, m *rewrite.Module) error {
-	compiled, err := c.rewrite(ctx, m, func(i rewrite.Import) (rewrite.Name, error) {
-		return rewrite.Name{Module: "unused " + i.Module, Field: i.Name}, nil
-	})
+	options := rewrite.Options{
+		Rename: func(i rewrite.Import) (rewrite.Name, error) {
+			return rewrite.Name{Module: "unused " + i.Module, Field: i.Name}, nil
+		},
+		Memory:     func(memory uint32) string { return "memory" },
+		Exceptions: c.exceptions(),
+	}
+	for _, p := range m.Parts() {
+		part, err := rewrite.Decode(p.Wasm, c.limits)
+		if err != nil {
+			return err
+		}
+		if err := c.checkCore(ctx, part); err != nil {
+			return fmt.Errorf("memory %d: %w", p.Memory, err)
+		}
+	}
+	compiled, err := c.rewrite(ctx, m, options)
 	if err != nil {
 		return err
 	}
 	return compiled.Close(ctx)
 }
 
-func (c *Component) rewrite(ctx context.Context, m *rewrite.Module, rename func(rewrite.Import) (rewrite.Name, error)) (core.Module, error) {
-	wasm, err := m.Rewrite(rewrite.Options{
-		Rename:   rename,
-		Tick:     rewrite.Name{Module: link.SlotName(0), Field: tickName},
-		Overflow: rewrite.Name{Module: link.SlotName(0), Field: overflowName},
-	})
+func (c *Component) rewrite(ctx context.Context, m *rewrite.Module, options rewrite.Options) (core.Module, error) {
+	options.Tick = rewrite.Name{Module: link.SlotName(0), Field: tickName}
+	options.Overflow = rewrite.Name{Module: link.SlotName(0), Field: overflowName}
+	options.Uncaught = rewrite.Name{Module: link.SlotName(0), Field: uncaughtName}
+	wasm, err := m.Rewrite(options)
 	if err != nil {
 		return nil, err
 	}
@@ -193,16 +223,18 @@ func (c *Component) Close(ctx context.Context) error {
 const (
 	tickName     = "tick"
 	overflowName = "overflow"
+	uncaughtName = "uncaught"
 )
 
 // trampolines makes the host functions of slot 0. They belong to the component,
 // not to an instance: each finds its instance through the context of the call.
 func trampolines(plan *link.Plan) []core.HostFunc {
-	funcs := make([]core.HostFunc, 0, len(plan.Trampolines)+2)
+	funcs := make([]core.HostFunc, 0, len(plan.Trampolines)+3)
 	i64 := []core.ValueType{core.I64}
 	funcs = append(funcs,
 		core.HostFunc{Name: tickName, Type: core.FuncType{Params: i64, Results: i64}, Call: tick},
-		core.HostFunc{Name: overflowName, Call: overflow})
+		core.HostFunc{Name: overflowName, Call: overflow},
+		core.HostFunc{Name: uncaughtName, Call: uncaught})
 	for n := range plan.Trampolines {
 		t := &plan.Trampolines[n]
 		f := core.HostFunc{Name: strconv.Itoa(n), Type: t.Type}

@@ -14,7 +14,7 @@ import (
 // Description is what a component is made of.
 type Description struct {
 	Type        *types.Component // imports and exports
-	CoreModules []CoreModule     // in the order of instantiation
+	CoreModules []CoreModule     // in the order of instantiation, without those that the host gives
 	Instances   int              // component instances, nested ones included
 	Size        int              // of the component, in bytes
 }
@@ -49,7 +49,7 @@ func describe(data []byte) (*Description, error) {
 	d := &Description{Type: plan.Type, Instances: plan.Instances, Size: len(data)}
 	for _, step := range plan.Steps {
 		s, ok := step.(*link.Instantiate)
-		if !ok {
+		if !ok || s.Added || s.From != nil {
 			continue
 		}
 		m := s.Module

@@ -19,6 +19,9 @@ var (
 	// ErrMemory is the cause of a trap of a guest that had been refused memory
 	// beyond its limit.
 	ErrMemory = errors.New("memory limit exceeded")
+	// ErrUncaught is the cause of a trap of a guest that threw an exception and did not
+	// catch it.
+	ErrUncaught = errors.New("uncaught exception")
 	// ErrPoisoned says that an earlier call trapped and the instance can't be used.
 	ErrPoisoned = errors.New("instance is poisoned by an earlier trap")
 	// ErrBusy says that an instance, which serves one call at a time, is in a call.

@@ -193,6 +193,9 @@ func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
 	if err == nil {
 		err = validate.Module(decoded, s.Type)
 	}
+	if err == nil && len(decoded.Parts()) > 0 {
+		err = fmt.Errorf("a core module that the host gives may have one memory, this one has %d", len(decoded.Parts())+1)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
 	}

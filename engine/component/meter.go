@@ -79,3 +79,6 @@ func (i *Instance) elapsed() time.Duration {
 
 // overflow is called by a guest whose call stack is full.
 func overflow(context.Context, []uint64) { panic(core.ErrExhausted) }
+
+// uncaught is called where an exception leaves the core modules of a component.
+func uncaught(context.Context, []uint64) { panic(ErrUncaught) }

@@ -5,6 +5,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/binary"
@@ -44,6 +45,7 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 		return nil, err
 	}
 	l := &linker{
+		limits:    limits,
 		plan:      &Plan{Type: &types.Component{}, Slots: 1},
 		modules:   modules,
 		used:      map[*rewrite.Module]bool{},
@@ -52,6 +54,11 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	}
 	top := &scope{}
 	l.plan.Instances = 1
+	if slices.ContainsFunc(defs, func(d *binary.CoreModule) bool { return modules[d].Throws() }) {
+		if l.plan.Exceptions, err = l.add(rewrite.ExceptionState(), nil); err != nil {
+			return nil, err
+		}
+	}
 	exports, err := l.evaluate(top, c, nil)
 	if err != nil {
 		return nil, err
@@ -89,6 +96,7 @@ func decodeModules(c *binary.Component, limits rewrite.Limits, into map[*binary.
 }
 
 type linker struct {
+	limits      rewrite.Limits
 	plan        *Plan
 	modules     map[*binary.CoreModule]*rewrite.Module
 	used        map[*rewrite.Module]bool // instantiated
@@ -174,7 +182,7 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 		return err
 	}
 	step := &Instantiate{
-		Slot: l.plan.Slots, Module: m.decoded, Offset: m.offset, Size: m.size,
+		Module: m.decoded, Offset: m.offset, Size: m.size,
 		From: m.from, Type: m.typ, args: map[string]coreInstance{},
 	}
 	for _, a := range d.Args {
@@ -187,13 +195,77 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 		}
 		step.args[a.Name] = inst
 	}
-	l.used[m.decoded] = true
+	inst := coreInstance{}
+	if m.decoded != nil {
+		l.used[m.decoded] = true
+		if inst.moved, err = l.parts(step); err != nil {
+			return err
+		}
+	}
+	if inst.slot, err = l.step(step); err != nil {
+		return err
+	}
+	s.coreInstances = append(s.coreInstances, inst)
+	return nil
+}
+
+// step adds an instantiation to the plan and returns its slot.
+func (l *linker) step(step *Instantiate) (int, error) {
+	step.Slot = l.plan.Slots
 	if l.plan.Slots++; l.plan.Slots > maxSlots {
-		return fmt.Errorf("the component unfolds to more than %d core instances", maxSlots)
+		return 0, fmt.Errorf("the component unfolds to more than %d core instances", maxSlots)
 	}
 	l.plan.Steps = append(l.plan.Steps, step)
-	s.coreInstances = append(s.coreInstances, coreInstance{slot: step.Slot})
-	return nil
+	return step.Slot, nil
+}
+
+// add instantiates a core module that the component doesn't have.
+func (l *linker) add(wasm []byte, args map[string]coreInstance) (int, error) {
+	m, err := rewrite.Decode(wasm, l.limits)
+	if err != nil {
+		return 0, err
+	}
+	return l.step(&Instantiate{Module: m, Size: len(wasm), Added: true, args: args})
+}
+
+// parts instantiates what stands for the memories of a module but the first. It
+// returns where memories are that the module exports.
+func (l *linker) parts(step *Instantiate) (moved map[string]Ref, err error) {
+	for _, p := range step.Module.Parts() {
+		var args map[string]coreInstance
+		if p.Import >= 0 {
+			im := step.Module.Imports[p.Import]
+			ref, err := step.Resolve(im.Module, im.Name)
+			if err != nil {
+				return nil, err
+			}
+			args = map[string]coreInstance{"": {items: map[string]Ref{rewrite.PartMemory: ref}}}
+		}
+		slot, err := l.add(p.Wasm, args)
+		if err != nil {
+			return nil, err
+		}
+		step.Memories = append(step.Memories, slot)
+		for _, e := range step.Module.Exports {
+			if e.Kind != rewrite.Memory || e.Index != p.Memory {
+				continue
+			}
+			if moved == nil {
+				moved = map[string]Ref{}
+			}
+			moved[e.Name] = Ref{slot, rewrite.PartMemory}
+		}
+	}
+	return moved, nil
+}
+
+// guarded returns the function by which a core function is called from outside: one
+// that lets no exception through.
+func (l *linker) guarded(fn Ref) Ref {
+	if l.plan.Exceptions != 0 && fn.Slot != 0 {
+		fn.Name = rewrite.GuardedName(fn.Name)
+	}
+	return fn
 }
 
 func (l *linker) instance(s *scope, d *binary.Instance) error {
@@ -451,7 +523,7 @@ func (l *linker) lift(s *scope, d *binary.Canon) error {
 		return err
 	}
 	lift := Lift{
-		Name: fn.Name, Core: fn, Signature: sig, Instance: s.instance,
+		Name: fn.Name, Core: l.guarded(fn), Signature: sig, Instance: s.instance,
 		Async: d.Options.Async, Callback: d.Options.HasCallback,
 	}
 	if lift.Heap, err = l.heap(s, d.Options); err != nil {
@@ -462,6 +534,7 @@ func (l *linker) lift(s *scope, d *binary.Canon) error {
 		if err != nil {
 			return fmt.Errorf("post-return: %w", err)
 		}
+		ref = l.guarded(ref)
 		lift.PostReturn = &ref
 	}
 	n := len(l.plan.Lifts)
@@ -515,6 +588,7 @@ func (l *linker) heap(s *scope, o binary.CanonOptions) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("realloc: %w", err)
 		}
+		ref = l.guarded(ref)
 		h.Realloc = &ref
 	}
 	key := h.key()

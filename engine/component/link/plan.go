@@ -15,7 +15,8 @@
 //
 // Slot 0 holds the component's trampolines: the host functions that lowered
 // functions and resource built-ins become. Every other slot is one instantiation
-// of a core module.
+// of a core module: of the component or, where a module of it has several memories or
+// throws exceptions, one of those by which package rewrite expresses that.
 package link
 
 import (
@@ -35,6 +36,7 @@ type Plan struct {
 	Steps       []Step
 	Unused      []Unused // core modules that no step instantiates
 	Slots       int      // core instance slots, slot 0 included
+	Exceptions  int      // the slot of rewrite.ExceptionState; 0 where nothing throws
 	Instances   int      // component instances: each has a handle table of its own
 	Heaps       []Heap
 	Resources   []Resource
@@ -50,13 +52,15 @@ type Step interface{ step() }
 // Instantiate instantiates a core module into a slot: Module or, where From is set,
 // one that the host gives and that is of type Type.
 type Instantiate struct {
-	Slot   int
-	From   *Import
-	Type   *binary.CoreModuleType
-	Module *rewrite.Module // aliases the component's bytes
-	Offset int             // of the module in the component
-	Size   int             // of the module, in bytes
-	args   map[string]coreInstance
+	Slot     int
+	From     *Import
+	Type     *binary.CoreModuleType
+	Module   *rewrite.Module // aliases the component's bytes
+	Offset   int             // of the module in the component
+	Size     int             // of the module, in bytes
+	Added    bool            // the component has no such module: it serves others
+	Memories []int           // the slots of the module's parts, in order
+	args     map[string]coreInstance
 }
 
 // Unused is a core module that is never instantiated. The code in it has not been

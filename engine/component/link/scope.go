@@ -43,9 +43,13 @@ type module struct {
 type coreInstance struct {
 	slot  int // where items is nil
 	items map[string]Ref
+	moved map[string]Ref // exports of slot that are in other slots
 }
 
 func (c coreInstance) item(name string) (Ref, bool) {
+	if r, ok := c.moved[name]; ok {
+		return r, true
+	}
 	if c.items == nil {
 		return Ref{c.slot, name}, true
 	}

@@ -30,6 +30,7 @@ func (l *linker) typeDef(s *scope, d binary.DefType) (*typ, error) {
 			if err != nil {
 				return nil, fmt.Errorf("destructor: %w", err)
 			}
+			ref = l.guarded(ref)
 			r.Dtor = &ref
 		}
 		l.plan.Steps = append(l.plan.Steps, BindResource(l.number(r)))

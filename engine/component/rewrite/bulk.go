@@ -36,9 +36,20 @@ func (op opcode) bulk() bool {
 	return false
 }
 
-// bulk returns the helper that stands for a bulk operation. There is none for
-// other instructions, nor where a small constant length was paid beforehand.
+// bulk returns the function that stands for a bulk operation, and for any access of
+// another memory than the first. There is none for other instructions, nor where a
+// small constant length was paid beforehand.
 func (w *writer) bulk(in, last instr) (uint32, bool) {
+	if in.onOther() {
+		if in.op != opMemoryCopy || in.a == in.b {
+			return w.accessorOf[in.access()], true
+		}
+		key := helperKey{in.op, in.a, in.b}
+		if _, ok := w.helpers[key]; !ok {
+			w.helpers[key] = w.copyHelper(in.a, in.b)
+		}
+		return w.helpers[key], true
+	}
 	if !in.op.bulk() {
 		return 0, false
 	}
@@ -92,13 +103,13 @@ func (w *writer) bulkOperation(in instr) bulkOperation {
 	case opMemoryCopy:
 		op.name, op.from, op.overlap = "memory.copy", memorySize, true
 	case opMemoryInit:
-		op.name, op.from = "memory.init", segment(w.datas[in.a])
+		op.name, op.from = "memory.init", segment(w.datas[in.a].length())
 	case opTableFill:
 		op.name, op.value, op.to = "table.fill", w.tables[in.a].Value, table(in.a)
 	case opTableCopy:
 		op.name, op.to, op.from, op.overlap = "table.copy", table(in.a), table(in.b), true
 	case opTableInit:
-		op.name, op.to, op.from = "table.init", table(in.b), segment(w.elems[in.a])
+		op.name, op.to, op.from = "table.init", table(in.b), segment(w.elems[in.a].length)
 	case opTableGrow:
 		op.name, op.value, op.to = "table.grow", w.tables[in.a].Value, table(in.a)
 	}

@@ -75,6 +75,7 @@ type functionWriter struct {
 	outside uint32 // of inLocal: open blocks around the outermost closed loop
 
 	inner *innerLoop // the code is in an innermost closed loop, or nil
+	tries []try      // the try_tables that the code is in
 }
 
 // innerLoop is an innermost closed loop. That the loop may call refuel would cost
@@ -237,10 +238,17 @@ func (f *functionWriter) instr(in instr) error {
 		f.depth++
 	case opBlock, opIf:
 		f.depth++
+	case opTryTable:
+		f.openTry(in)
+		return nil
+	case opThrow:
+		f.throw(in.a)
+		return nil
 	case opEnd:
 		if f.nextTurn() {
 			return nil
 		}
+		f.closeTry()
 		f.depth--
 		f.closeLoop()
 	case opBr, opBrIf:
@@ -257,9 +265,24 @@ func (f *functionWriter) instr(in instr) error {
 		if f.inner != nil {
 			f.inner.set[in.a] = struct{}{}
 		}
-	case opCall, opRefFunc:
+	case opGlobalGet, opGlobalSet:
+		f.index(in.op, f.global(in.a))
+		return nil
+	case opCall:
+		f.index(in.op, f.function(in.a))
+		f.propagate()
+		return nil
+	case opCallIndirect:
+		f.copy(in)
+		f.propagate()
+		return nil
+	case opRefFunc:
 		f.index(in.op, f.function(in.a))
 		return nil
+	case opDataDrop:
+		for _, a := range f.droppers[in.a] {
+			f.accessor(a)
+		}
 	case opReturnCall:
 		f.leaveForTailCall()
 		f.index(in.op, f.function(in.a))
@@ -276,7 +299,14 @@ func (f *functionWriter) instr(in instr) error {
 	return nil
 }
 
-func (f *functionWriter) copy(in instr) { f.b = append(f.b, f.data[in.at:in.end]...) }
+func (f *functionWriter) copy(in instr) {
+	if in.explicit { // an engine without several memories doesn't know it
+		f.op(in.op)
+		f.b = appendMemarg(f.b, in.op, in.memarg)
+		return
+	}
+	f.b = append(f.b, f.data[in.at:in.end]...)
+}
 
 func (f *functionWriter) leaveForTailCall() {
 	if !f.body.unframed {
@@ -387,19 +417,25 @@ func (f *functionWriter) localType(local uint32) core.ValueType {
 }
 
 // label returns the new number of a label. Within an innermost loop, those of the
-// blocks around it go up.
+// blocks around it go up, and so do, within a try_table, its own and those around it.
 func (f *functionWriter) label(label uint32) uint32 {
+	up := uint32(0)
 	if f.inner != nil && label >= f.depth-f.inner.depth {
-		label += innerBlocks
+		up += innerBlocks
 		if f.inner.turns > 0 {
-			label++
+			up++
 		}
 	}
-	return label
+	for _, t := range f.tries {
+		if label >= f.depth-t.depth {
+			up++
+		}
+	}
+	return label + up
 }
 
 func (f *functionWriter) branchTable(in instr) error {
-	if f.inner == nil {
+	if f.inner == nil && len(f.tries) == 0 {
 		f.copy(in)
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 
 // Features returns the features beyond WebAssembly 1.0 that the module's code and
 // declarations make use of, sorted, by the names of the proposals: bulk-memory,
-// multi-value, mutable-globals, nontrapping-fptoint,
+// exception-handling, multi-memory, multi-value, mutable-globals, nontrapping-fptoint,
 // reference-types, sign-extension, simd, tail-call.
 func (m *Module) Features() []string {
 	used := map[string]bool{}
@@ -32,6 +32,8 @@ func (m *Module) Features() []string {
 	if len(m.tables) > 1 || slices.ContainsFunc(m.tables, func(t Extern) bool { return t.Value != core.FuncRef }) {
 		used["reference-types"] = true
 	}
+	used["multi-memory"] = len(m.memories) > 1
+	used["exception-handling"] = m.throws
 	for _, b := range m.bodies {
 		r := reader{data: m.data, pos: b.code, end: b.end}
 		for !r.empty() {

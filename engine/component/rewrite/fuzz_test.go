@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	component "github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
 )
@@ -31,6 +32,11 @@ func FuzzModule(f *testing.F) {
 	f.Add(kernels)
 	f.Add(semantics)
 	f.Add(endless)
+	for _, suite := range []string{"memories", "exceptions"} {
+		for _, wasm := range suiteModules(f, suite) {
+			f.Add(wasm)
+		}
+	}
 	for seed := range uint64(20) {
 		f.Add(generate(seed))
 	}
@@ -48,9 +54,22 @@ func FuzzModule(f *testing.F) {
 		if err != nil {
 			return
 		}
+		options := options
+		if decoded.Throws() {
+			options.Exceptions = "exceptions"
+		}
 		out, err := decoded.Rewrite(options)
 		if err != nil {
 			return
+		}
+		for _, p := range decoded.Parts() {
+			part, err := rewrite.Decode(p.Wasm, rewrite.Limits{})
+			if err != nil {
+				t.Fatalf("memory %d: %v", p.Memory, err)
+			}
+			if _, err := part.Rewrite(options); err != nil {
+				t.Errorf("memory %d: %v", p.Memory, err)
+			}
 		}
 		if again, err := decoded.Rewrite(options); err != nil || !bytes.Equal(out, again) {
 			t.Errorf("rewriting again gives something else (%v)", err)
@@ -69,6 +88,36 @@ func FuzzModule(f *testing.F) {
 		}
 		defer rewritten.Close(t.Context())
 	})
+}
+
+// suiteModules returns the core modules in the components of a conformance suite.
+func suiteModules(tb testing.TB, suite string) (modules [][]byte) {
+	tb.Helper()
+	files, err := filepath.Glob("../../../conformance/component/testdata/" + suite + "/*.wasm")
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no components of suite %s: %v", suite, err)
+	}
+	var find func(c *component.Component)
+	find = func(c *component.Component) {
+		for _, d := range c.Defs {
+			switch d := d.(type) {
+			case *component.CoreModule:
+				modules = append(modules, d.Bytes)
+			case *component.Nested:
+				find(d.Component)
+			}
+		}
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if c, err := component.Decode(data); err == nil {
+			find(c)
+		}
+	}
+	return modules
 }
 
 // withoutCustom returns a module, which Decode took, without its custom sections:

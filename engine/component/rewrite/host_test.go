@@ -5,6 +5,8 @@ package rewrite_test
 import (
 	"context"
 	_ "embed"
+	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -58,6 +60,10 @@ func (h *host) funcs() []core.HostFunc {
 			Call: func(context.Context, []uint64) { panic(core.ErrExhausted) },
 		},
 		{
+			Name: "uncaught",
+			Call: func(context.Context, []uint64) { panic(errUncaught) },
+		},
+		{
 			Name: "double",
 			Type: core.FuncType{Params: []core.ValueType{i32}, Results: []core.ValueType{i32}},
 			Call: func(_ context.Context, stack []uint64) { stack[0] = uint64(uint32(2 * stack[0])) },
@@ -65,9 +71,13 @@ func (h *host) funcs() []core.HostFunc {
 	}
 }
 
+var errUncaught = errors.New("uncaught exception")
+
 var options = rewrite.Options{
 	Tick:     rewrite.Name{Module: "host", Field: "tick"},
 	Overflow: rewrite.Name{Module: "host", Field: "overflow"},
+	Memory:   func(memory uint32) string { return fmt.Sprint("memory ", memory) },
+	Uncaught: rewrite.Name{Module: "host", Field: "uncaught"},
 }
 
 func newEngine(tb testing.TB, config wazero.Config) core.Engine {

@@ -15,6 +15,8 @@ const (
 	opLoop               opcode = 0x03
 	opIf                 opcode = 0x04
 	opElse               opcode = 0x05
+	opThrow              opcode = 0x08
+	opThrowRef           opcode = 0x0a
 	opEnd                opcode = 0x0b
 	opBr                 opcode = 0x0c
 	opBrIf               opcode = 0x0d
@@ -27,6 +29,7 @@ const (
 	opDrop               opcode = 0x1a
 	opSelect             opcode = 0x1b
 	opSelectTyped        opcode = 0x1c
+	opTryTable           opcode = 0x1f
 	opLocalGet           opcode = 0x20
 	opLocalSet           opcode = 0x21
 	opLocalTee           opcode = 0x22
@@ -34,12 +37,16 @@ const (
 	opGlobalSet          opcode = 0x24
 	opTableGet           opcode = 0x25
 	opTableSet           opcode = 0x26
+	opI32Load8U          opcode = 0x2d
+	opI32Store8          opcode = 0x3a
 	opMemorySize         opcode = 0x3f
 	opMemoryGrow         opcode = 0x40
 	opI32Const           opcode = 0x41
 	opI64Const           opcode = 0x42
 	opF32Const           opcode = 0x43
 	opF64Const           opcode = 0x44
+	opI32Eqz             opcode = 0x45
+	opI32Eq              opcode = 0x46
 	opI32LtS             opcode = 0x48
 	opI32GtU             opcode = 0x4b
 	opI32LeU             opcode = 0x4d
@@ -56,6 +63,7 @@ const (
 	opI64Or              opcode = 0x84
 	opI64Shl             opcode = 0x86
 	opI64ShrU            opcode = 0x88
+	opI32WrapI64         opcode = 0xa7
 	opI64ExtendI32U      opcode = 0xad
 	opI32ReinterpretF32  opcode = 0xbc
 	opI64ReinterpretF64  opcode = 0xbd
@@ -84,17 +92,18 @@ const (
 	immInvalid   immediate = iota // no such instruction in the accepted features
 	immNone                       //
 	immBlock                      // block type
+	immTry                        // block type and a vector of catch clauses
 	immIndex                      // one index
 	immTwoIndex                   // two indices
 	immLabels                     // br_table's vector of labels and its default
 	immTypes                      // select's vector of value types
 	immRefType                    // reference type
-	immMemory                     // alignment and offset
-	immMemLane                    // alignment, offset and lane
+	immMemory                     // alignment, memory and offset
+	immMemLane                    // alignment, memory, offset and lane
 	immLane                       // lane
-	immByte                       // a reserved zero byte
-	immIndexByte                  // an index and a reserved zero byte
-	immTwoBytes                   // two reserved zero bytes
+	immOnMemory                   // memory
+	immInit                       // data segment and memory
+	immTwoMemory                  // two memories
 	immI32                        //
 	immI64                        //
 	imm4                          // four bytes
@@ -130,6 +139,7 @@ var plainShapes = shapes([]span{
 	{0x00, 0x01, shape{immNone, 0, 0}},     // unreachable, nop
 	{0x02, 0x04, shape{immBlock, 0, 0}},    // block, loop, if
 	{0x05, 0x05, shape{immNone, 0, 0}},     // else
+	{0x08, 0x08, shape{immIndex, 0, 0}},    // throw
 	{0x0b, 0x0b, shape{immNone, 0, 0}},     // end
 	{0x0c, 0x0c, shape{immIndex, 0, 0}},    // br
 	{0x0d, 0x0d, shape{immIndex, 1, 0}},    // br_if
@@ -142,6 +152,7 @@ var plainShapes = shapes([]span{
 	{0x1a, 0x1a, shape{immNone, 1, 0}},     // drop
 	{0x1b, 0x1b, shape{immNone, 3, 1}},     // select
 	{0x1c, 0x1c, shape{immTypes, 3, 1}},    // select t
+	{0x1f, 0x1f, shape{immTry, 0, 0}},      // try_table
 	{0x20, 0x20, shape{immIndex, 0, 1}},    // local.get
 	{0x21, 0x21, shape{immIndex, 1, 0}},    // local.set
 	{0x22, 0x22, shape{immIndex, 1, 1}},    // local.tee
@@ -151,8 +162,8 @@ var plainShapes = shapes([]span{
 	{0x26, 0x26, shape{immIndex, 2, 0}},    // table.set
 	{0x28, 0x35, shape{immMemory, 1, 1}},   // loads
 	{0x36, 0x3e, shape{immMemory, 2, 0}},   // stores
-	{0x3f, 0x3f, shape{immByte, 0, 1}},     // memory.size
-	{0x40, 0x40, shape{immByte, 1, 1}},     // memory.grow
+	{0x3f, 0x3f, shape{immOnMemory, 0, 1}}, // memory.size
+	{0x40, 0x40, shape{immOnMemory, 1, 1}}, // memory.grow
 	{0x41, 0x41, shape{immI32, 0, 1}},      // i32.const
 	{0x42, 0x42, shape{immI64, 0, 1}},      // i64.const
 	{0x43, 0x43, shape{imm4, 0, 1}},        // f32.const
@@ -176,17 +187,17 @@ var plainShapes = shapes([]span{
 })
 
 var bulkShapes = shapes([]span{
-	{0, 7, shape{immNone, 1, 1}},       // saturating truncations
-	{8, 8, shape{immIndexByte, 3, 0}},  // memory.init
-	{9, 9, shape{immIndex, 0, 0}},      // data.drop
-	{10, 10, shape{immTwoBytes, 3, 0}}, // memory.copy
-	{11, 11, shape{immByte, 3, 0}},     // memory.fill
-	{12, 12, shape{immTwoIndex, 3, 0}}, // table.init
-	{13, 13, shape{immIndex, 0, 0}},    // elem.drop
-	{14, 14, shape{immTwoIndex, 3, 0}}, // table.copy
-	{15, 15, shape{immIndex, 2, 1}},    // table.grow
-	{16, 16, shape{immIndex, 0, 1}},    // table.size
-	{17, 17, shape{immIndex, 3, 0}},    // table.fill
+	{0, 7, shape{immNone, 1, 1}},        // saturating truncations
+	{8, 8, shape{immInit, 3, 0}},        // memory.init
+	{9, 9, shape{immIndex, 0, 0}},       // data.drop
+	{10, 10, shape{immTwoMemory, 3, 0}}, // memory.copy
+	{11, 11, shape{immOnMemory, 3, 0}},  // memory.fill
+	{12, 12, shape{immTwoIndex, 3, 0}},  // table.init
+	{13, 13, shape{immIndex, 0, 0}},     // elem.drop
+	{14, 14, shape{immTwoIndex, 3, 0}},  // table.copy
+	{15, 15, shape{immIndex, 2, 1}},     // table.grow
+	{16, 16, shape{immIndex, 0, 1}},     // table.size
+	{17, 17, shape{immIndex, 3, 0}},     // table.fill
 })
 
 var vectorShapes = shapes([]span{
@@ -261,10 +272,51 @@ type instr struct {
 	op      opcode
 	at, end int
 	shape
-	a, b     uint32 // the indices of immIndex, immTwoIndex, immIndexByte
+	a, b     uint32 // the indices of immIndex, immTwoIndex, immInit, immTwoMemory
 	n        int32  // i32.const
 	block    int64  // block type: negative for none and value types, else a type index
 	farthest uint32 // br_table: the outermost label
+	clauses  int    // try_table: offset of its catch clauses
+	memory   uint32 // immMemory, immMemLane, immOnMemory, immInit: the memory
+	memarg          // immMemory, immMemLane
+}
+
+// memarg is what a memory access has beside its memory.
+type memarg struct {
+	explicit bool // the memory was written
+	align    uint32
+	offset   uint32
+	lane     byte // immMemLane
+}
+
+// clause is a catch clause of try_table.
+type clause struct {
+	all   bool   // whatever the tag
+	tag   uint32 // if not all
+	label uint32 // seen from around the try_table
+}
+
+// clause reads a catch clause.
+func (r *reader) clause() (c clause, err error) {
+	at := r.pos
+	kind, err := r.byte()
+	if err != nil {
+		return c, err
+	}
+	switch kind {
+	case 0:
+		if c.tag, err = r.u32(); err != nil {
+			return c, err
+		}
+	case 2:
+		c.all = true
+	case 1, 3:
+		return c, errorAt(at, "exception references (exnref) are not supported")
+	default:
+		return c, errorAt(at, "unknown kind of catch clause %d", kind)
+	}
+	c.label, err = r.u32()
+	return c, err
 }
 
 // instr reads one instruction.
@@ -292,7 +344,10 @@ func (r *reader) instr() (instr, error) {
 		in.shape = table[sub]
 	default:
 		in.shape = plainShapes[b]
-		if in.imm == immInvalid {
+		switch {
+		case in.op == opThrowRef:
+			return in, errorAt(in.at, "exception references (exnref) are not supported")
+		case in.imm == immInvalid:
 			return in, errorAt(in.at, "unknown instruction %#02x", b)
 		}
 	}
@@ -305,7 +360,7 @@ func (r *reader) instr() (instr, error) {
 
 func (r *reader) immediate(in *instr) (err error) {
 	switch in.imm {
-	case immBlock:
+	case immBlock, immTry:
 		at := r.pos
 		if in.block, err = r.signed(33); err != nil {
 			return err
@@ -313,15 +368,27 @@ func (r *reader) immediate(in *instr) (err error) {
 		if in.block < 0 && in.block != emptyBlock && !isValueType(byte(in.block&0x7f)) || in.block < emptyBlock {
 			return errorAt(at, "unknown block type")
 		}
+		if in.imm == immTry {
+			in.clauses = r.pos
+			n, err := r.count("catch clauses", ^uint32(0))
+			if err != nil {
+				return err
+			}
+			for range n {
+				if _, err := r.clause(); err != nil {
+					return err
+				}
+			}
+		}
 	case immIndex:
 		in.a, err = r.u32()
 	case immTwoIndex:
 		if in.a, err = r.u32(); err == nil {
 			in.b, err = r.u32()
 		}
-	case immIndexByte:
+	case immInit:
 		if in.a, err = r.u32(); err == nil {
-			err = r.zero()
+			in.memory, err = r.memoryIndex()
 		}
 	case immLabels:
 		n, err := r.count("branch targets", ^uint32(0))
@@ -348,19 +415,25 @@ func (r *reader) immediate(in *instr) (err error) {
 	case immRefType:
 		_, err = r.refType()
 	case immMemory, immMemLane:
-		if _, err = r.u32(); err != nil {
+		if in.align, err = r.u32(); err != nil {
 			return err
 		}
-		if _, err = r.u32(); err == nil && in.imm == immMemLane {
-			_, err = r.byte()
+		if in.explicit = in.align&explicitMemory != 0; in.explicit {
+			in.align &^= explicitMemory
+			if in.memory, err = r.memoryIndex(); err != nil {
+				return err
+			}
+		}
+		if in.offset, err = r.u32(); err == nil && in.imm == immMemLane {
+			in.lane, err = r.byte()
 		}
 	case immLane:
 		_, err = r.byte()
-	case immByte:
-		err = r.zero()
-	case immTwoBytes:
-		if err = r.zero(); err == nil {
-			err = r.zero()
+	case immOnMemory:
+		in.memory, err = r.memoryIndex()
+	case immTwoMemory:
+		if in.a, err = r.memoryIndex(); err == nil {
+			in.b, err = r.memoryIndex()
 		}
 	case immI32:
 		var v int64
@@ -381,12 +454,15 @@ func (r *reader) immediate(in *instr) (err error) {
 // emptyBlock is the block type 0x40 as the signed number that it encodes.
 const emptyBlock = -64
 
-// zero reads a byte that later versions of the format give a meaning to, and
-// that must be zero in ours.
-func (r *reader) zero() error {
+// explicitMemory is the bit of a memory access's alignment which says that the
+// index of a memory follows.
+const explicitMemory = 1 << 6
+
+// memoryIndex reads the index of a memory, which is one byte: there are few.
+func (r *reader) memoryIndex() (uint32, error) {
 	b, err := r.byte()
-	if err == nil && b != 0 {
-		return errorAt(r.pos-1, "memory %d: only one memory is supported", b)
+	if err == nil && b >= 0x80 {
+		err = errorAt(r.pos-1, "index of a memory in more than one byte")
 	}
-	return err
+	return uint32(b), err
 }

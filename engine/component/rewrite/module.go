@@ -18,6 +18,7 @@ const (
 	Table
 	Memory
 	Global
+	Tag
 )
 
 // String returns the kind's word in the text format.
@@ -31,6 +32,8 @@ func (k Kind) String() string {
 		return "memory"
 	case Global:
 		return "global"
+	case Tag:
+		return "tag"
 	}
 	return fmt.Sprintf("kind %d", byte(k))
 }
@@ -38,7 +41,7 @@ func (k Kind) String() string {
 // Extern is the type of an import or export. Only the fields of its kind are set.
 type Extern struct {
 	Kind    Kind
-	Func    core.FuncType  // Func; its slices are shared: don't change them
+	Func    core.FuncType  // Func, Tag; its slices are shared: don't change them
 	Range   Range          // Table: in elements; Memory: in pages of 64 KiB
 	Value   core.ValueType // Table: element type; Global: value type
 	Mutable bool           // Global
@@ -81,15 +84,40 @@ type Module struct {
 	tables    []Extern // imports first
 	memories  []Extern // imports first
 	globals   []Extern // imports first
-	imported  [4]int   // how many imports there are of each kind
-	elems     []uint32 // length of every element segment
-	datas     []uint32 // length of every data segment
+	tags      []Extern // imports first
+	imported  [5]int   // how many imports there are of each kind
+	elems     []elements
+	datas     []data
+	accesses  []access // of memories other than the first
+	throws    bool     // it throws or catches exceptions
 	start     uint32   // if HasStart
 	bodies    []body   // the defined functions
 	exposed   []bool   // by function: exported, referred to or started
 
 	tableElements uint32 // Limits.TableElements
 }
+
+// elements is an element segment.
+type elements struct {
+	length uint32
+	table  uint32
+	active bool
+	offset stretch // if active: the constant expression
+	fits   bool    // if active: it fits into the table, however small that is
+}
+
+// data is a data segment.
+type data struct {
+	memory  uint32
+	active  bool
+	offset  stretch // if active: the constant expression
+	content stretch
+}
+
+func (d data) length() uint32 { return uint32(d.content.end - d.content.start) }
+
+// stretch is where something is in the module.
+type stretch struct{ start, end int }
 
 // section is where a section's content is; its zero value is an absent one.
 type section struct {
@@ -112,23 +140,25 @@ const (
 	secCode
 	secData
 	secDataCount
+	secTag
 	numSections
 )
 
 var sectionNames = [numSections]string{
 	"custom", "type", "import", "function", "table", "memory", "global",
-	"export", "start", "element", "code", "data", "data count",
+	"export", "start", "element", "code", "data", "data count", "tag",
 }
 
 // sectionOrder is the order in which sections come.
 var sectionOrder = [...]int{
-	secType, secImport, secFunction, secTable, secMemory, secGlobal,
+	secType, secImport, secFunction, secTable, secMemory, secTag, secGlobal,
 	secExport, secStart, secElement, secDataCount, secCode, secData,
 }
 
 // Decode reads the structure of a core module and plans its instrumentation. It
 // refuses what is beyond limits and what the accepted features (WebAssembly 2.0,
-// tail calls, extended constant expressions) lack; the error says at which offset.
+// tail calls, extended constant expressions, several memories, exceptions without
+// references to them) lack; the error says at which offset.
 // It checks indices but not types: those are for the engine that compiles the
 // module. It never panics, and takes time and memory in proportion to len(wasm).
 // The bytes are retained and must not change.
@@ -160,6 +190,7 @@ func decode(wasm []byte, limits Limits) (*Module, error) {
 		{secFunction, d.readFunctions},
 		{secTable, d.readTables},
 		{secMemory, d.readMemories},
+		{secTag, d.readTags},
 		{secGlobal, d.readGlobals},
 		{secExport, d.readExports},
 		{secStart, d.readStart},
@@ -181,9 +212,13 @@ func decode(wasm []byte, limits Limits) (*Module, error) {
 			return nil, fmt.Errorf("%s section: %w", sectionNames[step.id], err)
 		}
 	}
+	if n := len(d.memories); uint64(n) > uint64(d.limits.Memories) {
+		return nil, fmt.Errorf("%d memories, the limit is %d", n, d.limits.Memories)
+	}
 	if declared := len(d.funcTypes) - d.imported[Func]; declared != len(d.bodies) {
 		return nil, fmt.Errorf("%d functions are declared and %d have a body", declared, len(d.bodies))
 	}
+	d.findAccesses()
 	d.readNames()
 	d.plan()
 	return d.Module, nil
@@ -198,6 +233,7 @@ func (m *Module) reader(id int) reader {
 type decoder struct {
 	*Module
 	limits Limits
+	known  map[access]bool // of accesses
 }
 
 // findSections notes where the sections are and checks that they come in order.
@@ -312,24 +348,70 @@ func (d *decoder) readImport(r *reader) (e Extern, err error) {
 	case Global:
 		e, err = r.global()
 		d.globals = append(d.globals, e)
+	case Tag:
+		e, err = d.readTag(r)
+		d.tags = append(d.tags, e)
 	default:
 		err = errorAt(r.pos-1, "unknown kind of import %d", kind)
 	}
 	return e, err
 }
 
-// readTypeIndex reads the index of a type that exists.
-func (d *decoder) readTypeIndex(r *reader) (uint32, error) {
-	return d.readIndex(r, "type", len(d.types))
+// readTag reads the type of a tag.
+func (d *decoder) readTag(r *reader) (e Extern, err error) {
+	at := r.pos
+	attribute, err := r.byte()
+	if err != nil {
+		return e, err
+	}
+	if attribute != 0 {
+		return e, errorAt(at, "unknown attribute of a tag %d", attribute)
+	}
+	index, err := d.readTypeIndex(r)
+	if err != nil {
+		return e, err
+	}
+	e = Extern{Kind: Tag, Func: d.types[index]}
+	switch {
+	case len(e.Func.Results) > 0:
+		return e, errorAt(at, "tag of a type with results, %v", e.Func)
+	case len(e.Func.Params) > MaxTagParams:
+		return e, errorAt(at, "tag with %d parameters, the limit is %d", len(e.Func.Params), MaxTagParams)
+	}
+	for _, t := range e.Func.Params {
+		switch t {
+		case core.I32, core.I64, core.F32, core.F64:
+		default:
+			return e, errorAt(at, "tag with a parameter of type %v: only numbers are supported", t)
+		}
+	}
+	d.throws = true
+	return e, nil
 }
 
-func (d *decoder) readIndex(r *reader, what string, n int) (uint32, error) {
+func (d *decoder) readTags(r *reader) error {
+	n, err := r.count("tags", d.limits.Globals)
+	if err != nil {
+		return err
+	}
+	for range n {
+		t, err := d.readTag(r)
+		if err != nil {
+			return err
+		}
+		d.tags = append(d.tags, t)
+	}
+	return nil
+}
+
+// readTypeIndex reads the index of a type that exists.
+func (d *decoder) readTypeIndex(r *reader) (uint32, error) {
 	at := r.pos
 	index, err := r.u32()
 	if err != nil {
 		return 0, err
 	}
-	return index, checkIndex(at, what, index, n)
+	return index, checkIndex(at, "type", index, len(d.types))
 }
 
 // checkIndex refuses an index beyond an index space. The rewriter adds to the
@@ -380,7 +462,7 @@ func (d *decoder) readTables(r *reader) error {
 }
 
 func (d *decoder) readMemories(r *reader) error {
-	n, err := r.count("memories", 1)
+	n, err := r.count("memories", d.limits.Memories)
 	if err != nil {
 		return err
 	}
@@ -406,7 +488,7 @@ func (d *decoder) readGlobals(r *reader) error {
 		if err != nil {
 			return err
 		}
-		if err := d.readConstant(r); err != nil {
+		if _, err := d.readConstant(r); err != nil {
 			return err
 		}
 		d.globals = append(d.globals, g)
@@ -414,28 +496,40 @@ func (d *decoder) readGlobals(r *reader) error {
 	return nil
 }
 
+// constant is a constant expression.
+type constant struct {
+	stretch
+	known bool  // it is a number of 32 bits, namely n
+	n     int32 // if known
+}
+
 // readConstant reads a constant expression and notes the functions it refers to.
-func (d *decoder) readConstant(r *reader) error {
-	for {
+func (d *decoder) readConstant(r *reader) (c constant, err error) {
+	c.start = r.pos
+	for count := 0; ; count++ {
 		in, err := r.instr()
 		if err != nil {
-			return err
+			return c, err
 		}
+		c.known = count == 0 && in.op == opI32Const || c.known && in.op == opEnd
 		switch in.op {
 		case opEnd:
-			return nil
+			c.end = in.at
+			return c, nil
 		case opRefFunc:
 			if err := d.expose(in.at, in.a); err != nil {
-				return err
+				return c, err
 			}
 		case opGlobalGet:
 			if err := checkIndex(in.at, "global", in.a, len(d.globals)); err != nil {
-				return err
+				return c, err
 			}
-		case opI32Const, opI64Const, opF32Const, opF64Const, opV128Const, opRefNull,
+		case opI32Const:
+			c.n = in.n
+		case opI64Const, opF32Const, opF64Const, opV128Const, opRefNull,
 			opI32Add, opI32Sub, opI32Mul, opI64Add, opI64Sub, opI64Mul:
 		default:
-			return errorAt(in.at, "instruction %#x in a constant expression", in.op)
+			return c, errorAt(in.at, "instruction %#x in a constant expression", in.op)
 		}
 	}
 }
@@ -485,6 +579,8 @@ func (d *decoder) readExports(r *reader) error {
 			space = d.memories
 		case Global:
 			space = d.globals
+		case Tag:
+			space = d.tags
 		default:
 			return errorAt(at-1, "unknown kind of export %d", kind)
 		}
@@ -511,18 +607,22 @@ func (d *decoder) readElements(r *reader) error {
 	if err != nil {
 		return err
 	}
-	d.elems = make([]uint32, n)
+	d.elems = make([]elements, n)
 	for i := range d.elems {
-		head, err := d.readElementHead(r)
+		e := &d.elems[i]
+		head, offset, err := d.readElementHead(r, e)
 		if err != nil {
 			return err
 		}
-		if d.elems[i], err = r.count("elements", d.limits.TableElements); err != nil {
+		if e.length, err = r.count("elements", d.limits.TableElements); err != nil {
 			return err
 		}
-		for range d.elems[i] {
+		if e.active && offset.known && uint64(e.table) < uint64(len(d.tables)) {
+			e.fits = uint64(uint32(offset.n))+uint64(e.length) <= uint64(d.tables[e.table].Range.Min)
+		}
+		for range e.length {
 			if head.expressions() {
-				err = d.readConstant(r)
+				_, err = d.readConstant(r)
 			} else {
 				at := r.pos
 				var function uint32
@@ -547,25 +647,30 @@ func (h elementHead) hasKind() bool     { return h&3 != 0 }
 func (h elementHead) expressions() bool { return h&4 != 0 }
 
 // readElementHead reads an element segment up to the number of its elements.
-func (d *decoder) readElementHead(r *reader) (elementHead, error) {
+func (d *decoder) readElementHead(r *reader, e *elements) (head elementHead, offset constant, err error) {
 	at := r.pos
 	flags, err := r.u32()
 	if err != nil {
-		return 0, err
+		return 0, offset, err
 	}
 	if flags > 7 {
-		return 0, errorAt(at, "unknown kind of element segment %d", flags)
+		return 0, offset, errorAt(at, "unknown kind of element segment %d", flags)
 	}
-	head := elementHead(flags)
+	head = elementHead(flags)
+	e.active = head.active()
 	if head.namesTable() {
-		if _, err := d.readIndex(r, "table", len(d.tables)); err != nil {
-			return 0, err
+		if e.table, err = r.u32(); err != nil {
+			return 0, offset, err
 		}
 	}
 	if head.active() {
-		if err := d.readConstant(r); err != nil {
-			return 0, err
+		if err := checkIndex(at, "table", e.table, len(d.tables)); err != nil {
+			return 0, offset, err
 		}
+		if offset, err = d.readConstant(r); err != nil {
+			return 0, offset, err
+		}
+		e.offset = offset.stretch
 	}
 	if head.hasKind() {
 		at := r.pos
@@ -578,7 +683,7 @@ func (d *decoder) readElementHead(r *reader) (elementHead, error) {
 			}
 		}
 	}
-	return head, err
+	return head, offset, err
 }
 
 func (d *decoder) readDataCount(r *reader) error {
@@ -591,8 +696,9 @@ func (d *decoder) readData(r *reader) error {
 	if err != nil {
 		return err
 	}
-	d.datas = make([]uint32, n)
+	d.datas = make([]data, n)
 	for i := range d.datas {
+		seg := &d.datas[i]
 		at := r.pos
 		flags, err := r.u32()
 		if err != nil {
@@ -602,21 +708,29 @@ func (d *decoder) readData(r *reader) error {
 			return errorAt(at, "unknown kind of data segment %d", flags)
 		}
 		if flags == 2 {
-			if err := r.zero(); err != nil {
+			if seg.memory, err = r.memoryIndex(); err != nil {
 				return err
 			}
 		}
-		if flags != 1 {
-			if err := d.readConstant(r); err != nil {
+		if seg.active = flags != 1; seg.active {
+			if err := checkIndex(at, "memory", seg.memory, len(d.memories)); err != nil {
 				return err
 			}
+			offset, err := d.readConstant(r)
+			if err != nil {
+				return err
+			}
+			seg.offset = offset.stretch
 		}
-		if d.datas[i], err = r.u32(); err != nil {
+		length, err := r.u32()
+		if err != nil {
 			return err
 		}
-		if _, err := r.skip(d.datas[i]); err != nil {
+		seg.content.start = r.pos
+		if _, err := r.skip(length); err != nil {
 			return err
 		}
+		seg.content.end = r.pos
 	}
 	return nil
 }

@@ -23,10 +23,22 @@
 //     specification wants it: a trap comes before the first write.
 //   - Imports get the names that the linker gives them.
 //
+// What engines can't do, or can't do safely, is expressed by what they can, so that
+// all engines do the same:
+//
+//   - A module with several memories keeps the first. Each other one becomes a
+//     module of its own (Part), whose functions stand for the accesses.
+//   - Exceptions become returns: who throws notes the exception in state that the
+//     modules of a component share (ExceptionState) and returns, and whoever called
+//     looks there. Exceptions can't be referred to (exnref).
+//   - Active element segments are checked against their table by the module's start
+//     function, unless they fit by declaration: an engine may ignore those that don't.
+//
 // The semantics of the module stay as they were, and so do its exports and the
 // names of its functions; other custom sections are dropped, since what they say
 // about offsets would be false. A function without a name shows up in an engine's
-// backtrace two numbers later than it was, because of the two imported functions.
+// backtrace two numbers later than it was, because of the two imported functions
+// (and later still, if it has several memories or there are exceptions).
 // The counters belong to the module instance. After a trap the stack counter is
 // not restored: an instance that trapped must not be called again.
 //
@@ -42,7 +54,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "2"
+const Version = "3"
 
 // Name is a two-level import name.
 type Name struct {
@@ -61,6 +73,19 @@ type Options struct {
 	// Overflow is the name of an imported function without parameters and results
 	// that is called when the stack is exhausted, and traps.
 	Overflow Name
+	// Memory returns the module name by which the rewritten module asks for the
+	// accessors of one of its memories, from the second on: the instance of its Part.
+	// It may be nil for a module without Parts.
+	Memory func(memory uint32) string
+	// Exceptions, if set, says that some module of those that are linked together
+	// throws exceptions: all of them must be rewritten with it. It is the module name
+	// by which the rewritten modules ask for their shared state, one instance of
+	// ExceptionState.
+	Exceptions string
+	// Uncaught is the name of an imported function without parameters and results
+	// that is called where an exception leaves the modules, and traps. It must be set
+	// if Exceptions is.
+	Uncaught Name
 	// Stack is how many bytes of native stack, by estimate, the calls within an
 	// instance may take together. 0 means 1 MiB.
 	Stack uint32
@@ -84,6 +109,7 @@ type Limits struct {
 	LoopValues    uint32 // assignments to locals in a function, each counted once for every loop around it; 60,000
 	Loops         uint32 // of all functions; 2,000,000
 	Tables        uint32 // defined tables; 100
+	Memories      uint32 // memories, imported ones included; 16
 	TableElements uint32 // elements that a defined table, or an element segment, may have; 1,000,000
 	Globals       uint32 // defined globals; 1,000,000
 	Exports       uint32 // 1,000,000
@@ -107,6 +133,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.LoopValues, 60_000},
 		{&l.Loops, 2_000_000},
 		{&l.Tables, 100},
+		{&l.Memories, 16},
 		{&l.TableElements, 1_000_000},
 		{&l.Globals, 1_000_000},
 		{&l.Exports, 1_000_000},
@@ -124,22 +151,20 @@ const defaultStack = 1 << 20
 // Rewrite returns the instrumented module. The maximum of its tables is lowered to
 // Limits.TableElements; the bound of its memory is the engine's business.
 func (m *Module) Rewrite(opts Options) ([]byte, error) {
-	if opts.Tick == (Name{}) || opts.Overflow == (Name{}) {
+	switch {
+	case opts.Tick == (Name{}) || opts.Overflow == (Name{}):
 		return nil, errors.New("rewrite: core module: options name no tick or overflow")
+	case opts.Memory == nil && len(m.memories) > 1:
+		return nil, errors.New("rewrite: core module: options name nothing for further memories")
+	case opts.Exceptions == "" && m.throws:
+		return nil, errors.New("rewrite: core module: options name no state of exceptions")
+	case opts.Exceptions != "" && opts.Uncaught == (Name{}):
+		return nil, errors.New("rewrite: core module: options name nothing for uncaught exceptions")
 	}
 	if opts.Stack == 0 {
 		opts.Stack = defaultStack
 	}
-	w := writer{
-		Module:  m,
-		opts:    opts,
-		tick:    uint32(m.imported[Func]),
-		fuel:    uint32(len(m.globals)),
-		stack:   uint32(len(m.globals)) + 1,
-		refuel:  uint32(len(m.funcTypes)) + injected,
-		types:   m.types[:len(m.types):len(m.types)],
-		helpers: map[helperKey]uint32{},
-	}
+	w := newWriter(m, opts)
 	if err := w.write(); err != nil {
 		return nil, fmt.Errorf("rewrite: core module: %w", err)
 	}

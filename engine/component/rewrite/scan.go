@@ -82,7 +82,7 @@ type group struct {
 
 // control is an open block.
 type control struct {
-	op      opcode // opBlock, opLoop, opIf; opElse in the second arm
+	op      opcode // opBlock, opLoop, opIf, opTryTable; opElse in the second arm
 	base    int    // operand height below its parameters
 	params  int
 	results int
@@ -197,6 +197,18 @@ func (s *scanner) step(in, last instr) error {
 	switch in.op {
 	case opBlock, opLoop, opIf:
 		return s.open(in)
+	case opTryTable:
+		if err := s.catches(in); err != nil {
+			return err
+		}
+		return s.open(in)
+	case opThrow:
+		if err := checkIndex(in.at, "tag", in.a, len(s.tags)); err != nil {
+			return err
+		}
+		top.calls = true
+		s.escape(0)
+		s.height = top.base
 	case opElse:
 		if top.op != opIf {
 			return errorAt(in.at, "else without if")
@@ -264,8 +276,57 @@ func (s *scanner) step(in, last instr) error {
 		return checkIndex(in.at, "element segment", in.a, len(s.elems))
 	case opElemDrop:
 		return checkIndex(in.at, "element segment", in.a, len(s.elems))
-	case opMemoryInit, opDataDrop:
+	case opMemoryInit:
+		if err := checkIndex(in.at, "data segment", in.a, len(s.datas)); err != nil {
+			return err
+		}
+	case opDataDrop:
 		return checkIndex(in.at, "data segment", in.a, len(s.datas))
+	}
+	return s.touch(in)
+}
+
+// touch notes the accessors that an instruction needs if its memory isn't the first.
+func (s *scanner) touch(in instr) error {
+	memories := [...]uint32{in.memory, 0}
+	if in.op == opMemoryCopy {
+		memories = [...]uint32{in.a, in.b}
+	}
+	for _, m := range memories {
+		if m == 0 {
+			continue
+		}
+		if err := checkIndex(in.at, "memory", m, len(s.memories)); err != nil {
+			return err
+		}
+		s.controls[len(s.controls)-1].calls = true
+	}
+	s.accessors(in)
+	return nil
+}
+
+// catches checks the catch clauses of a try_table, and notes where they lead.
+func (s *scanner) catches(in instr) error {
+	r := reader{data: s.data, pos: in.clauses, end: in.end}
+	n, err := r.u32()
+	if err != nil {
+		return err
+	}
+	for range n {
+		at := r.pos
+		c, err := r.clause()
+		if err != nil {
+			return err
+		}
+		if !c.all {
+			if err := checkIndex(at, "tag", c.tag, len(s.tags)); err != nil {
+				return err
+			}
+		}
+		if uint64(c.label) >= uint64(len(s.controls)) {
+			return errorAt(at, "label %d does not exist", c.label)
+		}
+		s.escape(len(s.controls) - 1 - int(c.label))
 	}
 	return nil
 }
@@ -296,7 +357,10 @@ func (s *scanner) pay(in, last instr) {
 	case opMemoryGrow:
 		weight += bulkWeight
 	}
-	if in.op.bulk() {
+	switch {
+	case in.onOther(): // an accessor is called, which pays for what is long
+		weight += freeWeight
+	case in.op.bulk():
 		weight += bulkWeight
 		if n, ok := inlineLength(in, last); ok {
 			weight += n
@@ -337,10 +401,15 @@ func (s *scanner) open(in instr) error {
 	case in.block != emptyBlock:
 		c.results = 1
 	}
-	if in.op == opIf {
+	switch in.op {
+	case opIf:
 		s.pop(1)
+	case opTryTable:
+		c.calls = true // it is no part of a closed loop
+		s.blocks += uint32(in.end - in.clauses)
+		s.throws = true
 	}
-	if in.op != opBlock {
+	if in.op == opLoop || in.op == opIf {
 		c.segment = s.split(in.end, c.segment)
 		c.header = c.segment
 	}

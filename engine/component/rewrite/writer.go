@@ -5,26 +5,37 @@ package rewrite
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
 )
 
-// injected is the number of function imports that the rewriter adds: tick and
-// overflow, in this order, after the module's own. Every function that the module
-// defines moves up by as many. Everything else is added at the end of its index
-// space: the globals fuel and stack, then the function refuel, then the helpers
-// of bulk operations.
-const injected = 2
-
 // writer writes one instrumented module.
+//
+// What it adds to an index space comes behind what the module has there already, as
+// far as it can: imports come before definitions. So functions and globals that the
+// module defines move up. The spaces are, with what may be missing in brackets:
+//
+//	functions: imports, tick, overflow, [accessors], [fresh, uncaught],
+//	           definitions, refuel, helpers
+//	globals:   imports, [imported tags, pending, payload],
+//	           definitions, fuel, stack, [defined tags]
 type writer struct {
 	*Module
 	opts Options
 
-	tick   uint32 // function index; overflow follows
-	refuel uint32 // function index; the helpers follow
-	fuel   uint32 // global index
-	stack  uint32 // global index
+	tick     uint32 // function index; overflow follows
+	fresh    uint32 // function index; uncaught follows
+	refuel   uint32 // function index; the helpers follow
+	injected uint32 // by how much defined functions move up
+	tags     uint32 // global index of the first imported tag
+	pending  uint32 // global index; the payload follows
+	shared   uint32 // by how much defined globals move up
+	fuel     uint32 // global index
+	stack    uint32 // global index
+
+	accessorOf map[access]uint32   // function index
+	droppers   map[uint32][]access // by data segment
 
 	out         []byte
 	types       []core.FuncType
@@ -32,12 +43,54 @@ type writer struct {
 	helperTypes []uint32             // of refuel and the helpers
 	helperCode  [][]byte
 	helperNames []string
+	guards      []uint32 // function index, by function export
+	start       uint32   // function index of a start function of ours, or 0
+}
+
+func newWriter(m *Module, opts Options) *writer {
+	w := &writer{
+		Module:     m,
+		opts:       opts,
+		tick:       uint32(m.imported[Func]),
+		types:      m.types[:len(m.types):len(m.types)],
+		helpers:    map[helperKey]uint32{},
+		accessorOf: map[access]uint32{},
+		droppers:   map[uint32][]access{},
+	}
+	next := w.tick + 2
+	for _, a := range m.accesses {
+		w.accessorOf[a] = next
+		next++
+		if a.op == opDataDrop {
+			w.droppers[a.segment] = append(w.droppers[a.segment], a)
+		}
+	}
+	if w.throwing() {
+		w.fresh = next
+		next += 2
+		w.tags = uint32(m.imported[Global])
+		w.pending = w.tags + uint32(m.imported[Tag])
+		w.shared = w.pending + 1 + MaxTagParams - w.tags
+	}
+	w.injected = next - w.tick
+	w.refuel = uint32(len(m.funcTypes)) + w.injected
+	w.fuel = uint32(len(m.globals)) + w.shared
+	w.stack = w.fuel + 1
+	return w
 }
 
 // function returns the new index of a function.
 func (w *writer) function(index uint32) uint32 {
 	if index >= w.tick {
-		return index + injected
+		return index + w.injected
+	}
+	return index
+}
+
+// global returns the new index of a global.
+func (w *writer) global(index uint32) uint32 {
+	if index >= uint32(w.imported[Global]) {
+		return index + w.shared
 	}
 	return index
 }
@@ -54,6 +107,8 @@ func (w *writer) write() error {
 		a.index(opCall, w.tick)
 		a.index(opGlobalSet, w.fuel)
 	})
+	w.addStart()
+	w.addGuards()
 	code, err := w.code()
 	if err != nil {
 		return err
@@ -64,15 +119,17 @@ func (w *writer) write() error {
 	w.section(secImport, imports)
 	w.section(secFunction, w.functionList())
 	w.section(secTable, w.tableList())
-	w.copySection(secMemory)
+	w.section(secMemory, w.memoryList())
 	globals, err := w.globalList()
 	if err != nil {
 		return err
 	}
 	w.section(secGlobal, globals)
 	w.section(secExport, w.exportList())
-	if w.HasStart {
-		w.section(secStart, appendU32(nil, w.function(w.start)))
+	if w.start != 0 {
+		w.section(secStart, appendU32(nil, w.start))
+	} else if w.HasStart {
+		w.section(secStart, appendU32(nil, w.function(w.Module.start)))
 	}
 	if w.sections[secElement].present {
 		elements, err := w.elementList()
@@ -83,7 +140,9 @@ func (w *writer) write() error {
 	}
 	w.copySection(secDataCount)
 	w.section(secCode, code)
-	w.copySection(secData)
+	if w.sections[secData].present {
+		w.section(secData, w.dataList())
+	}
 	w.section(secCustom, w.names())
 	return nil
 }
@@ -120,9 +179,19 @@ func (w *writer) typeList() []byte {
 }
 
 func (w *writer) imports() ([]byte, error) {
-	b := appendU32(nil, uint32(len(w.Imports)+injected))
-	function := 0
+	var b []byte
+	var tags []Name
+	count, function, memories := uint32(0), 0, 0
+	begin := func(name Name, kind Kind) {
+		b = append(appendName(appendName(b, name.Module), name.Field), byte(kind))
+		count++
+	}
 	for _, im := range w.Imports {
+		if im.Kind == Memory {
+			if memories++; memories > 1 {
+				continue // its part imports it
+			}
+		}
 		name := Name{im.Module, im.Name}
 		if w.opts.Rename != nil {
 			var err error
@@ -130,8 +199,11 @@ func (w *writer) imports() ([]byte, error) {
 				return nil, fmt.Errorf("import %q %q: %w", im.Module, im.Name, err)
 			}
 		}
-		b = appendName(appendName(b, name.Module), name.Field)
-		b = append(b, byte(im.Kind))
+		if im.Kind == Tag {
+			tags = append(tags, name)
+			continue
+		}
+		begin(name, im.Kind)
 		switch im.Kind {
 		case Func:
 			b = appendU32(b, w.funcTypes[function])
@@ -145,18 +217,31 @@ func (w *writer) imports() ([]byte, error) {
 			b = appendGlobal(b, im.Extern)
 		}
 	}
-	for _, f := range []struct {
-		name Name
-		t    core.FuncType
-	}{
-		{w.opts.Tick, core.FuncType{Params: []core.ValueType{core.I64}, Results: []core.ValueType{core.I64}}},
-		{w.opts.Overflow, core.FuncType{}},
-	} {
-		b = appendName(appendName(b, f.name.Module), f.name.Field)
-		b = append(b, byte(Func))
-		b = appendU32(b, w.typeIndex(f.t))
+	addFunc := func(name Name, t core.FuncType) {
+		begin(name, Func)
+		b = appendU32(b, w.typeIndex(t))
 	}
-	return b, nil
+	addGlobal := func(name Name, t core.ValueType) {
+		begin(name, Global)
+		b = appendGlobal(b, Extern{Value: t, Mutable: true})
+	}
+	addFunc(w.opts.Tick, core.FuncType{Params: []core.ValueType{core.I64}, Results: []core.ValueType{core.I64}})
+	addFunc(w.opts.Overflow, core.FuncType{})
+	for i, a := range w.accesses {
+		addFunc(Name{w.opts.Memory(a.memory), strconv.Itoa(i)}, accessType(a.op))
+	}
+	if w.throwing() {
+		addFunc(Name{w.opts.Exceptions, freshName}, core.FuncType{Results: []core.ValueType{core.I32}})
+		addFunc(w.opts.Uncaught, core.FuncType{})
+		for _, name := range tags {
+			addGlobal(name, core.I32)
+		}
+		addGlobal(Name{w.opts.Exceptions, pendingName}, core.I32)
+		for i := range MaxTagParams {
+			addGlobal(Name{w.opts.Exceptions, strconv.Itoa(i)}, core.I64)
+		}
+	}
+	return append(appendU32(nil, count), b...), nil
 }
 
 func (w *writer) functionList() []byte {
@@ -181,9 +266,42 @@ func (w *writer) tableList() []byte {
 	return b
 }
 
+// memoryList returns the first memory, if the module defines it.
+func (w *writer) memoryList() []byte {
+	if len(w.memories) == 0 || w.imported[Memory] > 0 {
+		return []byte{0}
+	}
+	return appendRange([]byte{1}, w.memories[0].Range)
+}
+
+// dataList returns the data segments. Those of other memories than the first are
+// empty.
+func (w *writer) dataList() []byte {
+	b := appendU32(nil, uint32(len(w.datas)))
+	for _, seg := range w.datas {
+		content := w.data[seg.content.start:seg.content.end]
+		switch {
+		case !seg.active:
+			b = append(b, 1)
+		case seg.memory != 0:
+			b, content = append(b, 1), nil
+		default:
+			b = append(b, 0)
+			b = w.constantAt(b, seg.offset)
+			b = append(b, byte(opEnd))
+		}
+		b = append(appendU32(b, uint32(len(content))), content...)
+	}
+	return b
+}
+
 func (w *writer) globalList() ([]byte, error) {
 	defined := w.globals[w.imported[Global]:]
-	b := appendU32(nil, uint32(len(defined)+2))
+	var tags []Extern
+	if w.throwing() {
+		tags = w.Module.tags[w.imported[Tag]:]
+	}
+	b := appendU32(nil, uint32(len(defined)+2+len(tags)))
 	if w.sections[secGlobal].present {
 		r := w.reader(secGlobal)
 		if _, err := r.u32(); err != nil {
@@ -202,7 +320,11 @@ func (w *writer) globalList() ([]byte, error) {
 	}
 	b = append(b, byte(core.I64), 1, byte(opI64Const), 0, byte(opEnd))
 	b = append(b, byte(core.I32), 1, byte(opI32Const))
-	return append(appendS64(b, int64(int32(w.opts.Stack))), byte(opEnd)), nil
+	b = append(appendS64(b, int64(int32(w.opts.Stack))), byte(opEnd))
+	for range tags {
+		b = append(b, byte(core.I32), 1, byte(opI32Const), 0, byte(opEnd))
+	}
+	return b, nil
 }
 
 // constant copies a constant expression.
@@ -212,9 +334,12 @@ func (w *writer) constant(b []byte, r *reader) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if in.op == opRefFunc {
+		switch in.op {
+		case opRefFunc:
 			b = appendU32(append(b, byte(opRefFunc)), w.function(in.a))
-		} else {
+		case opGlobalGet:
+			b = appendU32(append(b, byte(opGlobalGet)), w.global(in.a))
+		default:
 			b = append(b, r.data[in.at:in.end]...)
 		}
 		if in.op == opEnd {
@@ -223,16 +348,41 @@ func (w *writer) constant(b []byte, r *reader) ([]byte, error) {
 	}
 }
 
+// constantAt copies the constant expression that is somewhere, without its end.
+func (w *writer) constantAt(b []byte, at stretch) []byte {
+	r := reader{data: w.data, pos: at.start, end: at.end + 1}
+	b, _ = w.constant(b, &r) // it was read before
+	return b[:len(b)-1]
+}
+
 func (w *writer) exportList() []byte {
-	b := appendU32(nil, uint32(len(w.Exports)))
-	for _, ex := range w.Exports {
-		index := ex.Index
-		if ex.Kind == Func {
-			index = w.function(index)
-		}
-		b = appendU32(append(appendName(b, ex.Name), byte(ex.Kind)), index)
+	var b []byte
+	count, function := uint32(0), 0
+	add := func(name string, kind Kind, index uint32) {
+		b = appendU32(append(appendName(b, name), byte(kind)), index)
+		count++
 	}
-	return b
+	for _, ex := range w.Exports {
+		switch ex.Kind {
+		case Func:
+			add(ex.Name, Func, w.function(ex.Index))
+			if w.throwing() {
+				add(GuardedName(ex.Name), Func, w.guards[function])
+			}
+			function++
+		case Memory:
+			if ex.Index == 0 { // its part exports another one
+				add(ex.Name, Memory, 0)
+			}
+		case Global:
+			add(ex.Name, Global, w.global(ex.Index))
+		case Tag:
+			add(ex.Name, Global, w.tag(ex.Index))
+		default:
+			add(ex.Name, ex.Kind, ex.Index)
+		}
+	}
+	return append(appendU32(nil, count), b...)
 }
 
 func (w *writer) elementList() ([]byte, error) {
@@ -299,9 +449,11 @@ func (w *writer) names() []byte {
 		b = appendU32(append(b, nameModule), uint32(len(name)))
 		b = append(b, name...)
 	}
-	list := make([]byte, 0, 16*len(w.FuncNames))
-	list = appendU32(list, uint32(len(w.FuncNames)+injected+len(w.helperNames)))
-	add := func(index uint32, name string) { list = appendName(appendU32(list, index), name) }
+	list, count := make([]byte, 0, 16*len(w.FuncNames)), uint32(0)
+	add := func(index uint32, name string) {
+		list = appendName(appendU32(list, index), name)
+		count++
+	}
 	for i := range w.imported[Func] {
 		if name, ok := w.FuncNames[uint32(i)]; ok {
 			add(uint32(i), name)
@@ -317,6 +469,7 @@ func (w *writer) names() []byte {
 	for i, name := range w.helperNames {
 		add(w.refuel+uint32(i), "graphd."+name)
 	}
+	list = append(appendU32(nil, count), list...)
 	b = appendU32(append(b, nameFunctions), uint32(len(list)))
 	return append(b, list...)
 }

@@ -107,6 +107,8 @@ func coreExtern(e rewrite.Extern) binary.CoreExternType {
 		t.Sort = binary.CoreMemory
 	case rewrite.Global:
 		t.Sort = binary.CoreGlobal
+	case rewrite.Tag:
+		t.Sort, t.Func = binary.CoreTag, &e.Func
 	}
 	t.Min, t.Max, t.HasMax = uint64(e.Range.Min), uint64(e.Range.Max), e.Range.HasMax
 	return t
