@@ -504,6 +504,33 @@ func (d *decoder) authentication(settings document.Object, supported ...string) 
 	return a, method
 }
 
+// managedIdentity reads the settings of an authentication by managed identity.
+// audience is what tokens are for where nothing is said.
+func managedIdentity(a document.Object, method, audience string) *ManagedIdentity {
+	if method == "SystemAssignedManagedIdentity" {
+		s := a.Optional("systemAssignedManagedIdentitySettings").Object("audience", "extensionName", "tenantId")
+		if n := s.Optional("audience"); n.Present() && n.Text() != "" {
+			audience = n.Text()
+		}
+		return &ManagedIdentity{TenantID: s.Optional("tenantId").Text(), Scope: audience + "/.default"}
+	}
+	field := "userAssignedManagedIdentitySettings"
+	if alias := "UserAssignedManagedIdentitySettings"; a.Optional(alias).Present() {
+		field = alias // as some of the published templates have it
+	}
+	const hint = "write userAssignedManagedIdentitySettings: {clientId: ID, tenantId: ID}"
+	s := a.Required(field, hint).Object("clientId", "tenantId", "scope")
+	m := &ManagedIdentity{
+		ClientID: s.Required("clientId", hint).Text(),
+		TenantID: s.Required("tenantId", hint).Text(),
+		Scope:    audience + "/.default",
+	}
+	if n := s.Optional("scope"); n.Present() && n.Text() != "" {
+		m.Scope = n.Text()
+	}
+	return m
+}
+
 // objectRef reads a reference to a Secret or a ConfigMap: {type: Secret, secretRef: NAME}.
 func (d *decoder) objectRef(meta Meta, n document.Node) (ObjectRef, bool) {
 	const hint = "write {type: ConfigMap, configMapRef: NAME} or {type: Secret, secretRef: NAME}"
@@ -524,11 +551,14 @@ func (d *decoder) registry(meta Meta, _ []document.Property, o document.Object) 
 	r := &RegistryEndpoint{Meta: meta, Host: spec.Required("host", "write a registry's host, file://DIR or oci-layout:DIR").Text()}
 	local := strings.HasPrefix(r.Host, "file:") || strings.HasPrefix(r.Host, "oci-layout:")
 	if !local || spec.Optional("authentication").Present() {
-		if a, method := d.authentication(spec, "Anonymous", "ArtifactPullSecret"); method == "ArtifactPullSecret" {
+		switch a, method := d.authentication(spec, "Anonymous", "ArtifactPullSecret", "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"); method {
+		case "ArtifactPullSecret":
 			secret := a.Required("artifactPullSecretSettings", "write artifactPullSecretSettings: {secretRef: NAME}").Object("secretRef").
 				Required("secretRef", "name a Secret of type kubernetes.io/dockerconfigjson in this namespace")
 			r.PullSecret = secret.Text()
 			d.refer(secret, "Secret", meta.Namespace, r.PullSecret)
+		case "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity":
+			r.Identity = managedIdentity(a, method, "https://management.azure.com/")
 		}
 	}
 	if trust := spec.Optional("trustSettings"); trust.Present() {

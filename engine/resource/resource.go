@@ -176,10 +176,20 @@ type RegistryEndpoint struct {
 	// PullSecret names the Secret, of type kubernetes.io/dockerconfigjson, with the
 	// registry's credentials. Empty means none.
 	PullSecret string
+	// Identity is the managed identity that is shown to the registry. Nil means none.
+	Identity *ManagedIdentity
 	// SigningCAs name the objects with certificates of authorities, SigningKeys those
 	// with public keys. What neither vouches for is refused; where both are empty,
 	// anything is taken.
 	SigningCAs, SigningKeys []ObjectRef
+}
+
+// ManagedIdentity is an identity in Microsoft Entra ID that the machine or the workload
+// has.
+type ManagedIdentity struct {
+	ClientID string // empty: the system-assigned one
+	TenantID string // empty: the machine's
+	Scope    string // what tokens are for, as in https://management.azure.com/.default
 }
 
 // ObjectRef names a Secret or a ConfigMap in the namespace of the object that has it.

@@ -373,7 +373,9 @@ func TestRefused(t *testing.T) {
 		{"folder with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', codeSigningCas: [{type: Secret, secretRef: ca}]}\n", "", "", `files in a folder can't be signed`},
 		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "artifactPullSecretSettings is missing"},
 		{"registry with a secret that isn't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n", "", "", `there is no Secret "pull" in namespace azure-iot-operations`},
-		{"registry with an identity", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: SystemAssignedManagedIdentity}}\n", "", "", "SystemAssignedManagedIdentity is not supported yet; write Anonymous or ArtifactPullSecret"},
+		{"registry with an identity of whom", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity}}\n", "", "", "userAssignedManagedIdentitySettings is missing"},
+		{"registry with an identity without a tenant", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: a}}}\n", "", "", "userAssignedManagedIdentitySettings.tenantId is missing"},
+		{"registry with an account", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ServiceAccountToken}}\n", "", "", "authentication by ServiceAccountToken is not supported yet"},
 		{"several instances", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: p}\nspec: {instanceCount: 2}\n", "", "", "more than one instance is not supported yet"},
 		{"secret that is no base64", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n", "", "", "data.a is not base64"},
 		{"ConfigMap with a spec", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nspec: {}\n", "", "", "unknown property spec"},
@@ -488,5 +490,53 @@ func TestMatches(t *testing.T) {
 		if got := resource.Matches(tt.filter, tt.topic); got != tt.want {
 			t.Errorf("Matches(%q, %q) = %v", tt.filter, tt.topic, got)
 		}
+	}
+}
+
+func TestRegistryEndpoint(t *testing.T) {
+	const head = "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec:\n  host: plant.azurecr.io\n"
+	const objects = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: keys}\ndata: {a: b}\n" +
+		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: ca}\nstringData: {a: c}\n"
+	for _, tt := range []struct {
+		name, spec string
+		want       resource.RegistryEndpoint
+	}{
+		{"system's identity", "  authentication: {method: SystemAssignedManagedIdentity, systemAssignedManagedIdentitySettings: {}}\n",
+			resource.RegistryEndpoint{Identity: &resource.ManagedIdentity{Scope: "https://management.azure.com//.default"}}},
+		{"for another audience", "  authentication: {method: systemAssignedManagedIdentity, systemAssignedManagedIdentitySettings: {audience: 'https://containerregistry.azure.net', tenantId: t}}\n",
+			resource.RegistryEndpoint{Identity: &resource.ManagedIdentity{TenantID: "t", Scope: "https://containerregistry.azure.net/.default"}}},
+		{"user's identity", "  authentication: {method: UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: c, tenantId: t, scope: s}}\n",
+			resource.RegistryEndpoint{Identity: &resource.ManagedIdentity{ClientID: "c", TenantID: "t", Scope: "s"}}},
+		{"capital letter", "  authentication: {method: UserAssignedManagedIdentity, UserAssignedManagedIdentitySettings: {clientId: c, tenantId: t}}\n",
+			resource.RegistryEndpoint{Identity: &resource.ManagedIdentity{ClientID: "c", TenantID: "t", Scope: "https://management.azure.com//.default"}}},
+		{"trust", "  authentication: {method: Anonymous}\n  trustSettings: {trustedSigningKeys: {type: configmap, configMapRef: keys}}\n  codeSigningCas: [{type: Secret, secretRef: ca}, {type: ConfigMap, configMapRef: keys}]\n",
+			resource.RegistryEndpoint{
+				SigningKeys: []resource.ObjectRef{{Kind: "ConfigMap", Name: "keys"}},
+				SigningCAs:  []resource.ObjectRef{{Kind: "Secret", Name: "ca"}, {Kind: "ConfigMap", Name: "keys"}},
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "r.yaml")
+			if err := os.WriteFile(file, []byte(head+tt.spec+objects), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			set, problems, err := resource.Load(file)
+			if err != nil || problems.Err() != nil {
+				t.Fatal(err, problems.Err())
+			}
+			got := set.Registries[key("r")]
+			tt.want.Meta, tt.want.Host = got.Meta, "plant.azurecr.io"
+			if diff := cmp.Diff(&tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			for _, ref := range got.SigningCAs {
+				if _, ok := set.Data(got.Namespace, ref); !ok {
+					t.Errorf("%s has no data", ref)
+				}
+			}
+			if _, ok := set.Data(got.Namespace, resource.ObjectRef{Kind: "Secret", Name: "keys"}); ok {
+				t.Error("a ConfigMap was taken for a Secret")
+			}
+		})
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/wasm-graph/graphd/cmd/internal/identity"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/resource"
 	"github.com/wasm-graph/graphd/oras"
@@ -66,7 +68,7 @@ const pullSecretKey = ".dockerconfigjson"
 type artifacts struct{ source oras.Source }
 
 // Artifacts opens what a RegistryEndpoint names, with the pull secret, the keys and
-// the authorities that it refers to in the set. A relative folder is relative to the
+// the authorities that it refers to in the set, or the identity that it names. A relative folder is relative to the
 // file that declares the endpoint.
 func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEndpoint) (deploy.Artifacts, error) {
 	opts := oras.Options{BaseDir: filepath.Dir(endpoint.File)}
@@ -75,6 +77,17 @@ func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEnd
 		if opts.Credentials, err = pullSecret(set, endpoint); err != nil {
 			return nil, err
 		}
+	}
+	if m := endpoint.Identity; m != nil {
+		id, err := identity.New(identity.Config{ClientID: m.ClientID, TenantID: m.TenantID})
+		if err != nil {
+			return nil, err
+		}
+		opts.PlainHTTP = strings.HasPrefix(endpoint.Host, "http://") // of the exchange as well
+		opts.Credentials = oras.Exchange(func(ctx context.Context) (string, error) {
+			token, _, err := id.Token(ctx, m.Scope)
+			return token, err
+		}, m.TenantID, opts)
 	}
 	source, err := r.Open(endpoint.Host, opts)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -218,6 +219,46 @@ func TestArtifactsThatAreTrusted(t *testing.T) {
 		if err := fetch(tt.object); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got %v, want %q", err, tt.want)
 		}
+	}
+}
+
+// TestArtifactsOfAnIdentity: the machine's identity opens a registry in Azure.
+func TestArtifactsOfAnIdentity(t *testing.T) {
+	handler, err := registry.New(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/identity":
+			fmt.Fprintf(w, `{"access_token":"entra %s %s","expires_on":"4102444800"}`, r.URL.Query().Get("client_id"), r.URL.Query().Get("resource"))
+		case r.URL.Path == "/oauth2/exchange":
+			fmt.Fprintf(w, `{"refresh_token":"refresh %s"}`, r.FormValue("access_token"))
+		case r.URL.Path == "/oauth2/token":
+			if got := r.FormValue("refresh_token"); got != "refresh entra plant-id https://management.azure.com/" {
+				t.Errorf("asked for a token with %q", got)
+			}
+			fmt.Fprint(w, `{"access_token":"pass"}`)
+		case r.Header.Get("Authorization") == "Bearer pass":
+			handler.ServeHTTP(w, r)
+		default:
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/oauth2/token",service="x"`, r.Host))
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", "")
+	t.Setenv("IDENTITY_ENDPOINT", server.URL+"/identity")
+	t.Setenv("IDENTITY_HEADER", "shown")
+	artifacts, err := wiring.NewRegistries("", slog.New(slog.DiscardHandler)).Artifacts(&resource.Set{}, &resource.RegistryEndpoint{
+		Host:     server.URL,
+		Identity: &resource.ManagedIdentity{ClientID: "plant-id", TenantID: "plant", Scope: "https://management.azure.com//.default"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := artifacts.Component(t.Context(), "a:1"); !errors.Is(err, oras.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound from behind the door", err)
 	}
 }
 
