@@ -96,6 +96,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 bench: ## Run the benchmarks, each beside its baseline
 	go run ./conformance/bench/call
 	go run ./conformance/bench/graph
+	go run ./conformance/bench/cold
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak

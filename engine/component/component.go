@@ -38,10 +38,10 @@ package component
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/wasm-graph/graphd/engine/component/binary"
+	"github.com/wasm-graph/graphd/engine/component/cache"
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/link"
 	"github.com/wasm-graph/graphd/engine/component/rewrite"
@@ -55,11 +55,16 @@ type Config struct {
 	// Limits bound what may be compiled. The zero value means the defaults of
 	// package rewrite.
 	Limits rewrite.Limits
+	// Cache keeps what a component was compiled to, so that next time it is neither
+	// checked nor rewritten; nil means that nothing is kept. The code itself is for the
+	// engine to keep: give it the same cache.
+	Cache *cache.Cache
 }
 
 // Runtime compiles components. It is safe for concurrent use.
 type Runtime struct {
 	config Config
+	build  string
 }
 
 // New returns a Runtime.
@@ -67,7 +72,7 @@ func New(config Config) (*Runtime, error) {
 	if config.Engine == nil {
 		return nil, errors.New("component: new runtime: no engine given")
 	}
-	return &Runtime{config}, nil
+	return &Runtime{config: config, build: build()}, nil
 }
 
 // Component is a compiled component. It is immutable and safe for concurrent use.
@@ -82,122 +87,6 @@ type Component struct {
 }
 
 type exportKey struct{ iface, name string }
-
-// Compile decodes, checks, links and compiles a component. name is for messages:
-// traps and errors carry it. data is not retained.
-func (r *Runtime) Compile(ctx context.Context, name string, data []byte) (*Component, error) {
-	c, err := r.compile(ctx, name, data)
-	if err != nil {
-		return nil, fmt.Errorf("component: compile %s: %w", name, err)
-	}
-	return c, nil
-}
-
-func (r *Runtime) compile(ctx context.Context, name string, data []byte) (_ *Component, err error) {
-	decoded, err := binary.Decode(data)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := link.Link(decoded, r.config.Limits)
-	if err != nil {
-		return nil, err
-	}
-	c := &Component{
-		name: name, engine: r.config.Engine, limits: r.config.Limits, plan: plan,
-		modules: make([]core.Module, len(plan.Steps)),
-		exports: make(map[exportKey]int, len(plan.Exports)),
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close(ctx))
-		}
-	}()
-	for i, e := range plan.Exports {
-		c.exports[exportKey{e.Interface, e.Name}] = i
-	}
-	for i, step := range plan.Steps {
-		s, ok := step.(*link.Instantiate)
-		if !ok {
-			continue
-		}
-		if s.From != nil {
-			continue // given with the instance's imports
-		}
-		if c.modules[i], err = c.compileCore(ctx, s, s.Module); err != nil {
-			return nil, fmt.Errorf("core module at offset %#x: %w", s.Offset, err)
-		}
-		s.Module = nil // the caller's bytes are not needed any more
-	}
-	for _, u := range plan.Unused {
-		if err := c.checkCore(ctx, u.Module); err != nil {
-			return nil, fmt.Errorf("core module at offset %#x: %w", u.Offset, err)
-		}
-	}
-	plan.Unused = nil
-	c.host, err = c.engine.CompileHost(ctx, trampolines(plan))
-	return c, err
-}
-
-// compileCore rewrites a core module that s is to instantiate, its imports named after
-// slots, and compiles it.
-func (c *Component) compileCore(ctx context.Context, s *link.Instantiate, m *rewrite.Module) (core.Module, error) {
-	options := rewrite.Options{
-		Rename: func(i rewrite.Import) (rewrite.Name, error) {
-			ref, err := s.Resolve(i.Module, i.Name)
-			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
-		},
-		Memory: func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
-	}
-	if c.plan.Exceptions != s.Slot {
-		options.Exceptions = c.exceptions()
-	}
-	return c.rewrite(ctx, m, options)
-}
-
-// exceptions is Options.Exceptions of the component's core modules.
-func (c *Component) exceptions() string {
-	if c.plan.Exceptions == 0 {
-		return ""
-	}
-	return link.SlotName(c.plan.Exceptions)
-}
-
-// checkCore compiles a core module that nothing instantiates, to see whether it is
-// valid.
-func (c *Component) checkCore(ctx context.Context, m *rewrite.Module) error {
-	options := rewrite.Options{
-		Rename: func(i rewrite.Import) (rewrite.Name, error) {
-			return rewrite.Name{Module: "unused " + i.Module, Field: i.Name}, nil
-		},
-		Memory:     func(memory uint32) string { return "memory" },
-		Exceptions: c.exceptions(),
-	}
-	for _, p := range m.Parts() {
-		part, err := rewrite.Decode(p.Wasm, c.limits)
-		if err != nil {
-			return err
-		}
-		if err := c.checkCore(ctx, part); err != nil {
-			return fmt.Errorf("memory %d: %w", p.Memory, err)
-		}
-	}
-	compiled, err := c.rewrite(ctx, m, options)
-	if err != nil {
-		return err
-	}
-	return compiled.Close(ctx)
-}
-
-func (c *Component) rewrite(ctx context.Context, m *rewrite.Module, options rewrite.Options) (core.Module, error) {
-	options.Tick = rewrite.Name{Module: link.SlotName(0), Field: tickName}
-	options.Overflow = rewrite.Name{Module: link.SlotName(0), Field: overflowName}
-	options.Uncaught = rewrite.Name{Module: link.SlotName(0), Field: uncaughtName}
-	wasm, err := m.Rewrite(options)
-	if err != nil {
-		return nil, err
-	}
-	return c.engine.Compile(ctx, wasm)
-}
 
 // Name returns the name given to Compile.
 func (c *Component) Name() string { return c.name }

@@ -199,7 +199,11 @@ func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
 	}
-	m, err := i.component.compileCore(i.context.Context, s, decoded)
+	wasm, err := i.component.rewriteCore(s, decoded)
+	if err != nil {
+		return nil, fmt.Errorf("import %v: %w", s.From, err)
+	}
+	m, err := i.component.engine.Compile(i.context.Context, wasm)
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
 	}

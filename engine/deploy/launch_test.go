@@ -20,6 +20,7 @@ import (
 
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/cache"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -124,7 +125,11 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	// The cache makes all but the first test that compiles the component fast.
-	core, err := wazero.New(t.Context(), wazero.Config{CacheDir: cache})
+	kept, err := cache.Open(cacheDir, cache.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := wazero.New(t.Context(), wazero.Config{Cache: kept})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +138,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	runtime, err := component.New(component.Config{Engine: core})
+	runtime, err := component.New(component.Config{Engine: core, Cache: kept})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +177,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// cache is where compiled code is kept while the tests run.
-var cache string
+// cacheDir is where compiled code is kept while the tests run.
+var cacheDir string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -183,7 +188,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		cache = dir
+		cacheDir = dir
 		return m.Run()
 	}())
 }

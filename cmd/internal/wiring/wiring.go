@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/wasm-graph/graphd/engine/component"
+	codecache "github.com/wasm-graph/graphd/engine/component/cache"
 	"github.com/wasm-graph/graphd/engine/component/core/wazero"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/processor"
@@ -37,15 +38,18 @@ type Compiler struct {
 // NewCompiler returns a Compiler that keeps compiled code in cacheDir; empty means
 // that it keeps none. So does, with a warning, a folder that can't be used.
 func NewCompiler(ctx context.Context, cacheDir string, logger *slog.Logger) (*Compiler, error) {
-	engine, err := wazero.New(ctx, wazero.Config{CacheDir: cacheDir})
-	if err != nil && cacheDir != "" {
-		logger.Warn("compiled code is not kept on this machine", "error", err)
-		engine, err = wazero.New(ctx, wazero.Config{})
+	var code *codecache.Cache
+	if cacheDir != "" {
+		var err error
+		if code, err = codecache.Open(cacheDir, codecache.Config{Logger: logger}); err != nil {
+			logger.Warn("compiled code is not kept on this machine", "error", err)
+		}
 	}
+	engine, err := wazero.New(ctx, wazero.Config{Cache: code})
 	if err != nil {
 		return nil, fmt.Errorf("wiring: start engine: %w", err)
 	}
-	runtime, err := component.New(component.Config{Engine: engine})
+	runtime, err := component.New(component.Config{Engine: engine, Cache: code})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wiring: start engine: %w", err), engine.Close(ctx))
 	}

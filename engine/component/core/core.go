@@ -96,6 +96,10 @@ type Engine interface {
 	// Compile compiles a module whose imports name slots. Bytes that are no valid
 	// module are an error. The bytes are not retained.
 	Compile(ctx context.Context, wasm []byte) (Module, error)
+	// Load returns a module that was compiled before, perhaps in another process, by
+	// the SHA-256 digest of its bytes: the same as what Compile makes of them. It
+	// returns nil where the engine has not kept it.
+	Load(ctx context.Context, digest [32]byte) Module
 	// CompileHost makes a module of host functions, compiled once and
 	// instantiated, like any other, once per component instance.
 	CompileHost(ctx context.Context, funcs []HostFunc) (Module, error)

@@ -4,6 +4,9 @@ package link_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -201,5 +204,64 @@ func TestErrors(t *testing.T) {
 	_, err := link.Link(&binary.Component{Defs: []binary.Def{&binary.Start{}}}, rewrite.Limits{})
 	if e := (*validate.Error)(nil); !errors.As(err, &e) {
 		t.Errorf("Link of an invalid component = %v, want an error of package validate", err)
+	}
+}
+
+// Relink makes the plan that Link makes, but for what it leaves out.
+func TestRelink(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"../testdata/*.wasm", "../../../conformance/component/testdata/*/*.wasm"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	compared, several, throwing := 0, 0, 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decode := func() *binary.Component {
+			c, err := binary.Decode(data)
+			if err != nil {
+				return nil // some are made to be wrong
+			}
+			return c
+		}
+		c := decode()
+		if c == nil {
+			continue
+		}
+		want, err := link.Link(c, rewrite.Limits{})
+		if err != nil {
+			continue
+		}
+		if !want.Relinkable() {
+			several++
+			continue
+		}
+		got, err := link.Relink(decode(), want.Exceptions != 0)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		want.Unused = nil // and the modules: what Relink leaves out
+		for _, s := range want.Steps {
+			if s, ok := s.(*link.Instantiate); ok {
+				s.Module = nil
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: plans differ:\n%+v\n%+v", file, got, want)
+		}
+		compared++
+		if want.Exceptions != 0 {
+			throwing++
+		}
+	}
+	if compared < 30 || throwing == 0 || several == 0 {
+		t.Errorf("%d plans compared, %d of them with exceptions; %d have several memories", compared, throwing, several)
 	}
 }

@@ -44,30 +44,45 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	if err := validate.Component(c, modules); err != nil {
 		return nil, err
 	}
-	l := &linker{
-		limits:    limits,
-		plan:      &Plan{Type: &types.Component{}, Slots: 1},
-		modules:   modules,
-		used:      map[*rewrite.Module]bool{},
-		heaps:     map[heapKey]int{},
-		resources: map[*types.Resource]int{},
-	}
-	top := &scope{}
-	l.plan.Instances = 1
+	l := newLinker(limits, modules)
 	if slices.ContainsFunc(defs, func(d *binary.CoreModule) bool { return modules[d].Throws() }) {
 		if l.plan.Exceptions, err = l.add(rewrite.ExceptionState(), nil); err != nil {
 			return nil, err
 		}
 	}
-	exports, err := l.evaluate(top, c, nil)
-	if err != nil {
+	if err := l.link(c); err != nil {
 		return nil, err
 	}
-	l.export(exports)
 	for _, d := range defs {
 		if m := modules[d]; !l.used[m] {
 			l.plan.Unused = append(l.plan.Unused, Unused{m, d.Offset})
 		}
+	}
+	return l.plan, nil
+}
+
+// Relinkable reports whether Relink makes this plan, too. It doesn't where a core module
+// has several memories: what stands for them depends on what is in the module.
+func (p *Plan) Relinkable() bool {
+	return !slices.ContainsFunc(p.Steps, func(step Step) bool {
+		s, ok := step.(*Instantiate)
+		return ok && len(s.Memories) > 0
+	})
+}
+
+// Relink makes the plan of a component that Link has accepted before, perhaps in
+// another process; throws is whether the plan had Exceptions. Nothing is checked again
+// and no core module is decoded: the plan is the one that Link made, but for the fields
+// Module and Unused, which are empty.
+func Relink(c *binary.Component, throws bool) (_ *Plan, err error) {
+	l := newLinker(rewrite.Limits{}, nil)
+	if throws {
+		if l.plan.Exceptions, err = l.step(&Instantiate{Size: len(rewrite.ExceptionState()), Added: true}); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.link(c); err != nil {
+		return nil, err
 	}
 	return l.plan, nil
 }
@@ -103,6 +118,27 @@ type linker struct {
 	resources   map[*types.Resource]int
 	heaps       map[heapKey]int
 	definitions int // carried out, and parts of types made
+}
+
+func newLinker(limits rewrite.Limits, modules map[*binary.CoreModule]*rewrite.Module) *linker {
+	return &linker{
+		limits:    limits,
+		plan:      &Plan{Type: &types.Component{}, Slots: 1, Instances: 1},
+		modules:   modules,
+		used:      map[*rewrite.Module]bool{},
+		heaps:     map[heapKey]int{},
+		resources: map[*types.Resource]int{},
+	}
+}
+
+// link makes the plan of c, all but Unused.
+func (l *linker) link(c *binary.Component) error {
+	exports, err := l.evaluate(&scope{}, c, nil)
+	if err != nil {
+		return err
+	}
+	l.export(exports)
+	return nil
 }
 
 // evaluate carries out the definitions of c in s and returns its exports. args

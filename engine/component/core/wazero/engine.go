@@ -11,27 +11,21 @@ package wazero
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/wasm-graph/graphd/engine/component/cache"
 	"github.com/wasm-graph/graphd/engine/component/core"
 )
 
 // Config says how to run. The zero value is the default.
 type Config struct {
-	// CacheDir is the folder in which compiled code is kept across processes. It is
-	// made if it doesn't exist, with mode 0700. What is in it is executed, so a
-	// folder that others may write to is refused. Empty means that nothing is kept.
-	CacheDir string
+	// Cache keeps native code across processes; nil means that nothing is kept.
+	Cache *cache.Cache
 	// CompileWorkers is how many goroutines compile one module. 0 means GOMAXPROCS,
 	// but at least two, since with one alone wazero doesn't watch the context.
 	CompileWorkers int
@@ -44,54 +38,35 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experi
 
 // Engine is a core.Engine on one wazero runtime.
 type Engine struct {
-	runtime  wazero.Runtime
-	cache    wazero.CompilationCache // or nil
-	cacheDir string
-	workers  int
+	runtime wazero.Runtime
+	code    *codeCache // that runtime belongs to; or nil
+	workers int
 }
 
 var _ core.Engine = (*Engine)(nil)
 
-// New returns an engine. Its Close must be called.
+// New returns an engine. Its Close must be called. A cache that can't be used is told
+// so, and not used.
 func New(ctx context.Context, config Config) (*Engine, error) {
 	rc := wazero.NewRuntimeConfig()
 	if config.Interpreter {
 		rc = wazero.NewRuntimeConfigInterpreter()
 	}
 	rc = rc.WithCoreFeatures(features).WithDebugInfoEnabled(false)
-	e := &Engine{workers: config.CompileWorkers, cacheDir: config.CacheDir}
+	e := &Engine{workers: config.CompileWorkers}
 	if e.workers <= 0 {
 		e.workers = max(2, runtime.GOMAXPROCS(0))
 	}
-	if config.CacheDir != "" {
-		if err := prepareCacheDir(config.CacheDir); err != nil {
-			return nil, fmt.Errorf("wazero: open cache %s: %w", config.CacheDir, err)
-		}
+	if config.Cache != nil && !config.Interpreter {
 		var err error
-		if e.cache, err = wazero.NewCompilationCacheWithDir(config.CacheDir); err != nil {
-			return nil, fmt.Errorf("wazero: open cache %s: %w", config.CacheDir, err)
+		if e.code, err = openCodeCache(ctx, config.Cache, rc); err == nil {
+			e.runtime = e.code.runtime
+			return e, nil
 		}
-		rc = rc.WithCompilationCache(e.cache)
+		config.Cache.Warn(fmt.Errorf("wazero: open code cache: %w", err))
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, rc)
 	return e, nil
-}
-
-func prepareCacheDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fs.ErrInvalid
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("mode %#o lets others write code into it; use 0700", info.Mode().Perm())
-	}
-	return nil
 }
 
 // Name returns "wazero".
@@ -99,10 +74,11 @@ func (e *Engine) Name() string { return "wazero" }
 
 // Close releases the engine with everything compiled and instantiated by it.
 func (e *Engine) Close(ctx context.Context) error {
-	err := e.runtime.Close(ctx)
-	if e.cache != nil {
-		err = errors.Join(err, e.cache.Close(ctx))
+	closing := e.runtime.Close
+	if e.code != nil {
+		closing = e.code.close
 	}
+	err := closing(ctx)
 	if err != nil {
 		return fmt.Errorf("wazero: close engine: %w", err)
 	}
@@ -119,31 +95,25 @@ func (m *module) Close(ctx context.Context) error { return m.code.Close(ctx) }
 // Compile compiles a module. It stops early when ctx is done.
 func (e *Engine) Compile(ctx context.Context, wasm []byte) (core.Module, error) {
 	ctx = experimental.WithCompilationWorkers(ctx, e.workers)
-	code, err := e.runtime.CompileModule(ctx, wasm)
-	if err != nil && e.cache != nil && strings.Contains(err.Error(), damagedCache) {
-		// What the cache holds is made anew from the module whenever it is missing.
-		if err := clearDir(e.cacheDir); err != nil {
-			return nil, fmt.Errorf("wazero: clear damaged cache %s: %w", e.cacheDir, err)
-		}
-		code, err = e.runtime.CompileModule(ctx, wasm)
+	compile := e.runtime.CompileModule
+	if e.code != nil {
+		compile = e.code.compile
 	}
+	code, err := compile(ctx, wasm)
 	if err != nil {
 		return nil, fmt.Errorf("wazero: compile core module: %w", err)
 	}
 	return &module{code}, nil
 }
 
-// damagedCache is how wazero's errors about entries of its cache begin.
-const damagedCache = "compilationcache:"
-
-// clearDir removes the files below dir; wazero expects its folders to stay.
-func clearDir(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+// Load returns a module of which the cache has the code.
+func (e *Engine) Load(ctx context.Context, digest [32]byte) core.Module {
+	if e.code != nil {
+		if code := e.code.load(ctx, digest); code != nil {
+			return &module{code}
 		}
-		return os.Remove(path)
-	})
+	}
+	return nil
 }
 
 // CompileHost makes a module of host functions.

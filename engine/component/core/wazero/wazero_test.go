@@ -5,9 +5,6 @@ package wazero_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -30,14 +27,19 @@ func open(tb testing.TB, config wazero.Config) core.Engine {
 }
 
 func TestEngine(t *testing.T) {
-	for name, config := range map[string]wazero.Config{
-		"compiler":    {},
-		"one worker":  {CompileWorkers: 1},
-		"interpreter": {Interpreter: true},
-		"cached":      {CacheDir: filepath.Join(t.TempDir(), "cache")},
+	kept := newCache(t, t.TempDir())
+	for _, tt := range []struct {
+		name   string
+		config wazero.Config
+	}{
+		{"compiler", wazero.Config{}},
+		{"one worker", wazero.Config{CompileWorkers: 1}},
+		{"interpreter", wazero.Config{Interpreter: true}},
+		{"filling a cache", wazero.Config{Cache: kept}},
+		{"from the cache", wazero.Config{Cache: kept}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			coretest.Run(t, func(tb testing.TB) core.Engine { return open(tb, config) })
+		t.Run(tt.name, func(t *testing.T) {
+			coretest.Run(t, func(tb testing.TB) core.Engine { return open(tb, tt.config) })
 		})
 	}
 }
@@ -74,54 +76,5 @@ func TestMemoryIsReturned(t *testing.T) {
 		if err := store.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// A second engine takes the code that the first one left.
-func TestCache(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
-	count := func() (n int) {
-		err := filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
-			if err == nil && entry.Type().IsRegular() {
-				n++
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	for range 2 {
-		if _, err := open(t, wazero.Config{CacheDir: dir}).Compile(t.Context(), addModule); err != nil {
-			t.Fatal(err)
-		}
-		if got := count(); got != 1 {
-			t.Errorf("cache has %d files, want 1", got)
-		}
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Mode().Perm(); got != 0o700 {
-		t.Errorf("mode of the cache is %#o, want 0700", got)
-	}
-}
-
-func TestCacheRefused(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := wazero.New(t.Context(), wazero.Config{CacheDir: dir}); err == nil || !strings.Contains(err.Error(), "0700") {
-		t.Errorf("error for a cache that anybody may write to is %v, want one that names mode 0700", err)
-	}
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := wazero.New(t.Context(), wazero.Config{CacheDir: file}); err == nil {
-		t.Error("a file was taken for a cache")
 	}
 }
