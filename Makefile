@@ -97,6 +97,7 @@ bench: ## Run the benchmarks, each beside its baseline
 	go run ./conformance/bench/call
 	go run ./conformance/bench/graph
 	go run ./conformance/bench/cold
+	go run ./conformance/bench/stop
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak

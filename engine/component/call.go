@@ -230,7 +230,10 @@ func (i *Instance) check(t *link.Trampoline, err error) {
 	name := "another component instance"
 	switch {
 	case t.Op == binary.ResourceNew, t.Op == binary.ResourceRep, t.Op == binary.ResourceDrop:
-		name = t.Op.String() + " of " + i.resources[t.Resource].Name
+		name = t.Op.String()
+		if r := i.resources[t.Resource].Name; r != "" { // it has one if it is exported
+			name += " of " + r
+		}
 	case t.Op != binary.Lower:
 		name = t.Op.String()
 	case t.Callee.Import != nil:

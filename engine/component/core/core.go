@@ -161,7 +161,7 @@ type Memory interface {
 // that a host function panicked with, which Unwrap returns.
 type Trap struct {
 	Reason    string
-	Backtrace []string // innermost first, guest function names where known
+	Backtrace []string // innermost first, guest function names where known; an engine may leave out the outer ones
 	Cause     error    // the host function's error, or nil
 }
 

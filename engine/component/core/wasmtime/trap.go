@@ -75,12 +75,16 @@ func guestTrap(trap *C.wasm_trap_t) *core.Trap {
 	return &core.Trap{Reason: fmt.Sprintf("wasmtime trap code %d", code)} // of features that are off
 }
 
+// maxFrames is how many functions a backtrace has at most, the innermost ones: a call
+// stack that is exhausted has thousands.
+const maxFrames = 64
+
 // backtrace returns the functions' names, "module.function", or "function" where
 // the module has no name, and frees the frames.
 func backtrace(frames *C.wasm_frame_vec_t) []string {
 	defer C.wasm_frame_vec_delete(frames)
 	var names []string
-	for _, f := range unsafe.Slice(frames.data, frames.size) {
+	for _, f := range unsafe.Slice(frames.data, min(frames.size, maxFrames)) {
 		var name string
 		if n := C.wasmtime_frame_func_name(f); n != nil {
 			name = text(n)

@@ -1,0 +1,41 @@
+;; SPDX-License-Identifier: Apache-2.0
+;;
+;; Guests that don't end by themselves. To build guest.wasm: wasm-tools parse guest.wat -o guest.wasm
+(component
+  (core module $m
+    (memory 1)
+    (table 1 funcref)
+    (elem (i32.const 0) func $by-table)
+    (type $by-table (func (param i32)))
+    (func (export "loop") (param i32) (loop $l (br $l)))
+    (func (export "fill") (param $pages i32)
+      (drop (memory.grow (i32.sub (local.get $pages) (memory.size))))
+      (loop $l
+        (memory.fill (i32.const 0) (i32.const 1) (i32.mul (memory.size) (i32.const 65536)))
+        (br $l)))
+    (func (export "copy") (param $pages i32) (local $half i32)
+      (drop (memory.grow (i32.sub (local.get $pages) (memory.size))))
+      (local.set $half (i32.mul (memory.size) (i32.const 32768)))
+      (loop $l
+        (memory.copy (i32.const 0) (local.get $half) (local.get $half))
+        (br $l)))
+    (func $recurse (export "recurse") (param i32) (call $recurse (i32.add (local.get 0) (i32.const 1))))
+    (func $wide (export "recurse-wide") (param i32)
+      (local i64 i64 i64 i64 i64 i64 i64 i64 v128 v128 v128 v128 v128 v128 v128 v128)
+      (local.set 1 (i64.extend_i32_u (local.get 0)))
+      (local.set 2 (i64.mul (local.get 1) (local.get 1)))
+      (local.set 3 (i64.mul (local.get 2) (local.get 1)))
+      (local.set 9 (i64x2.splat (local.get 2)))
+      (local.set 10 (i64x2.splat (local.get 3)))
+      (call $wide (i32.add (local.get 0) (i32.const 1)))
+      (local.set 9 (i64x2.add (local.get 9) (local.get 10)))
+      (drop (i64.add (i64.add (local.get 1) (local.get 2)) (i64.add (local.get 3) (i64x2.extract_lane 0 (local.get 9))))))
+    (func $by-table (export "recurse-by-table") (param i32)
+      (call_indirect (type $by-table) (i32.add (local.get 0) (i32.const 1)) (i32.const 0))))
+  (core instance $m (instantiate $m))
+  (func (export "loop") (param "x" u32) (canon lift (core func $m "loop")))
+  (func (export "fill") (param "pages" u32) (canon lift (core func $m "fill")))
+  (func (export "copy") (param "pages" u32) (canon lift (core func $m "copy")))
+  (func (export "recurse") (param "x" u32) (canon lift (core func $m "recurse")))
+  (func (export "recurse-wide") (param "x" u32) (canon lift (core func $m "recurse-wide")))
+  (func (export "recurse-by-table") (param "x" u32) (canon lift (core func $m "recurse-by-table"))))
