@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,7 +20,6 @@ import (
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/endpoint"
-	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/recording"
@@ -33,22 +32,7 @@ type runFlags struct {
 	simulationFlags
 	inputs []string
 	output string
-}
-
-// simulationFlags are the flags of what runs graphs in virtual time.
-type simulationFlags struct {
-	modules moduleFlags
-	set     []string
-	options []string
-	level   string
-}
-
-func (f *simulationFlags) add(cmd *cobra.Command) {
-	f.modules.add(cmd)
-	flags := cmd.Flags()
-	flags.StringArrayVar(&f.set, "set", nil, "`KEY=VALUE` of a parameter of the graph")
-	flags.StringArrayVar(&f.options, "option", nil, "`KEY=VALUE` of an option of the run, such as lateness=1s")
-	flags.StringVar(&f.level, "log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error")
+	taps   []string
 }
 
 func newRun() *cobra.Command {
@@ -66,15 +50,22 @@ line; or - for such lines on standard input. Output has the same form:
   {"topic":"t","payload":"...","userProperties":[["key","value"]],"timestamp":"..."}
 
 Payloads that are not UTF-8 are in payloadBase64 instead. Results go to standard
-output, everything else to standard error.`,
-		Example: "  graphctl run graphs/simple.yaml --modules build/artifacts --input samples/temperature/input",
-		Args:    exactly("GRAPH.yaml"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+output, everything else to standard error. A recording, as graphctl record makes it, is
+an input, too; graphctl replay plays one as it was recorded.
+
+With --tap NODE what comes to an operation is recorded, of a source what comes from it.
+
+` + optionHelp(),
+		Example: "  graphctl run graphs/simple.yaml --modules build/artifacts --input samples/temperature/input\n" +
+			"  graphctl run graph.yaml --modules build/artifacts --input in.jsonl --option lateness=1s --tap window=window.rec",
+		Args: exactly("GRAPH.yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.inputs, "input", nil, "`DIR|FILE` with the messages; SOURCE=DIR|FILE for each where a graph has several sources")
 	flags.StringVar(&f.output, "output", "", "`FILE` to write the results to (default standard output)")
+	flags.StringArrayVar(&f.taps, "tap", nil, "`NODE[=FILE]` to record (default file: NODE.rec)")
 	return cmd
 }
 
@@ -84,22 +75,11 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	settings, options, err := f.configuration()
+	s, err := f.plan(file, stderr)
 	if err != nil {
 		return err
 	}
-	definition, text, err := readDefinition(file, stderr)
-	if err != nil {
-		return err
-	}
-	p, err := plan.New(definition, settings, options)
-	if err != nil {
-		return err
-	}
-	if len(p.Unused) > 0 {
-		return unusedSetting(p.Unused[0], definition)
-	}
-	inputs, start, err := f.openInputs(p, cmd.InOrStdin())
+	inputs, start, err := f.openInputs(s, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
@@ -110,8 +90,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, compiler.Close(context.WithoutCancel(ctx))) }()
-	modules, err := f.modules.load(ctx, compiler, definition)
-	if err != nil {
+	if err := s.load(ctx, compiler, &f.modules); err != nil {
 		return err
 	}
 
@@ -120,83 +99,105 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 		return err
 	}
 	virtual := schedule.NewVirtualTime(start)
-	simulation := wiring.Simulation{Time: virtual, Seed: text, Logger: logger}
-	config := engine.Config{
-		Plan: p, Options: options, Openers: simulation.Openers(p, modules), Virtual: virtual, Logger: logger,
-	}
-	sink := recording.NewSink(recording.NewWriter(output))
-	for range p.Sinks {
-		config.Sinks = append(config.Sinks, sink)
-	}
-	if _, topic, ok := strings.Cut(options.DeadLetter, "/"); ok {
-		config.DeadLetter = deadLetters{sink, topic}
-	}
+	config := s.config(virtual, recording.NewSink(recording.NewWriter(output)), logger)
 	for _, in := range inputs {
 		config.Sources = append(config.Sources, in.source)
 	}
-	g, err := engine.New(config)
+	taps, err := f.openTaps(s.plan, file, virtual.Now)
 	if err != nil {
 		return errors.Join(err, output.close())
 	}
+	config.Watch = taps.watch()
+	g, err := engine.New(config)
+	if err != nil {
+		return errors.Join(err, output.close(), taps.close())
+	}
 	stopBar := inputs.showProgress(stderr)
-	err = errors.Join(g.Run(ctx), output.close())
+	err = errors.Join(g.Run(ctx), output.close(), taps.close())
 	stopBar()
-	s := g.Stats()
-	fmt.Fprintf(stderr, "read %d, sent %d, filtered %d, failed %d\n", s.Received, s.Sent, s.Filtered, s.Dropped+s.Undeliverable)
+	fmt.Fprintln(stderr, summary(g.Stats()))
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
 	return err
 }
 
-// logger writes to w without times: they would be those of the machine.
-func (f *simulationFlags) logger(w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, &usageError{fmt.Sprintf("invalid argument %q for --log-level; want debug, info, warn or error", f.level)}
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
-		Level: level,
-		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		},
-	})), nil
+// taps are the recordings that are made of a run.
+type taps []*tap
+
+// tap is a recording in a file.
+type tap struct {
+	*recording.Tap
+	output *output
 }
 
-// configuration reads --set and --option.
-func (f *simulationFlags) configuration() (settings []plan.Setting, options plan.Options, err error) {
-	for _, s := range f.set {
-		key, value, ok := strings.Cut(s, "=")
-		if !ok || key == "" {
-			return nil, options, &usageError{fmt.Sprintf("invalid argument %q for --set; want KEY=VALUE", s)}
+// openTaps opens what --tap says.
+func (f *runFlags) openTaps(p *plan.Plan, graph string, now func() time.Time) (opened taps, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, opened.close())
 		}
-		settings = append(settings, plan.Setting{Key: key, Value: value})
+	}()
+	for _, arg := range f.taps {
+		node, path, given := strings.Cut(arg, "=")
+		if !given {
+			path = strings.ReplaceAll(node, "/", "-") + ".rec"
+		}
+		if err := f.checkOutput("--tap", path); err != nil {
+			return opened, err
+		}
+		// A name that isn't there must not leave an empty file behind.
+		if !slices.ContainsFunc(p.Nodes, func(n plan.Node) bool { return n.Operation == node }) {
+			return opened, unknownNode("--tap", node, p)
+		}
+		file, err := os.Create(path)
+		if err != nil {
+			return opened, err
+		}
+		out := &output{bufio.NewWriterSize(file, 64<<10), file}
+		t, err := recording.NewTap(out, recording.TapConfig{Plan: p, Operation: node, Of: fmt.Sprintf("%s at %s", graph, node), Now: now})
+		if err != nil {
+			return opened, errors.Join(err, out.close())
+		}
+		opened = append(opened, &tap{t, out})
 	}
-	for _, o := range f.options {
-		key, value, ok := strings.Cut(o, "=")
-		if !ok || key == "" {
-			return nil, options, &usageError{fmt.Sprintf("invalid argument %q for --option; want KEY=VALUE", o)}
-		}
-		if err := options.Set(key, value); err != nil {
-			return nil, options, &usageError{err.Error()}
-		}
-	}
-	return settings, options, nil
+	return opened, nil
 }
 
-// unusedSetting says that no operation declares the parameter of that key.
-func unusedSetting(key string, d *graph.Definition) error {
-	declared := plan.Declared(d)
-	text := fmt.Sprintf("no operation of %s declares the parameter %q given with --set", d.File, key)
-	if near, ok := nearest.Word(key, declared); ok {
-		text += fmt.Sprintf("; did you mean %q?", near)
-	} else if len(declared) > 0 {
-		text += "; declared are " + strings.Join(declared, ", ")
+// unknownNode says that a plan has no operation of that name.
+func unknownNode(flag, name string, p *plan.Plan) error {
+	var names []string
+	for _, n := range p.Nodes {
+		names = append(names, n.Operation)
 	}
-	return &usageError{text}
+	text := fmt.Sprintf("the graph has no operation %q, which %s names", name, flag)
+	if near, ok := nearest.Word(name, names); ok {
+		return &usageError{fmt.Sprintf("%s; did you mean %q?", text, near)}
+	}
+	return &usageError{text + "; it has " + strings.Join(names, ", ")}
+}
+
+// watch tells all taps; nil if there are none, so that nobody watches.
+func (ts taps) watch() func(schedule.Event) {
+	switch len(ts) {
+	case 0:
+		return nil
+	case 1:
+		return ts[0].Watch
+	}
+	return func(e schedule.Event) {
+		for _, t := range ts {
+			t.Watch(e)
+		}
+	}
+}
+
+func (ts taps) close() error {
+	var errs []error
+	for _, t := range ts {
+		errs = append(errs, t.Close(), t.output.close())
+	}
+	return errors.Join(errs...)
 }
 
 // input is the input of one source.
@@ -207,15 +208,15 @@ type input struct {
 
 type inputs []input
 
-// openInputs opens the input of each source of p, and returns the time at which the
+// openInputs opens the input of each source of s, and returns the time at which the
 // run starts: that of the first message, or the zero Time.
-func (f *runFlags) openInputs(p *plan.Plan, stdin io.Reader) (opened inputs, start time.Time, err error) {
+func (f *runFlags) openInputs(s *simulation, stdin io.Reader) (opened inputs, start time.Time, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, opened.close())
 		}
 	}()
-	paths, err := f.inputPaths(p)
+	paths, err := f.inputPaths(s.sources())
 	if err != nil {
 		return nil, start, err
 	}
@@ -232,14 +233,10 @@ func (f *runFlags) openInputs(p *plan.Plan, stdin io.Reader) (opened inputs, sta
 	return opened, opened[0].Input.(*lookAhead).start(), nil
 }
 
-// inputPaths returns what --input says for each source of p.
-func (f *runFlags) inputPaths(p *plan.Plan) ([]string, error) {
+// inputPaths returns what --input says for each of the sources of these names.
+func (f *runFlags) inputPaths(names []string) ([]string, error) {
 	if len(f.inputs) == 0 {
 		return nil, &usageError{"--input is missing; it names the folder or file with the messages"}
-	}
-	var names []string
-	for _, i := range p.Sources {
-		names = append(names, p.Nodes[i].Operation)
 	}
 	paths := make([]string, len(names))
 	for _, arg := range f.inputs {
@@ -350,7 +347,7 @@ func (f *runFlags) openOutput(stdout io.Writer) (*output, error) {
 	if f.output == "" {
 		return &output{Writer: bufio.NewWriterSize(stdout, 64<<10)}, nil
 	}
-	if err := f.checkOutput(); err != nil {
+	if err := f.checkOutput("--output", f.output); err != nil {
 		return nil, err
 	}
 	file, err := os.Create(f.output)
@@ -360,21 +357,36 @@ func (f *runFlags) openOutput(stdout io.Writer) (*output, error) {
 	return &output{bufio.NewWriterSize(file, 64<<10), file}, nil
 }
 
-// checkOutput refuses an output that would overwrite an input while it is read.
-func (f *runFlags) checkOutput() error {
-	out, err := os.Stat(f.output)
+// checkOutput refuses to write, as that flag says, to a file that is an input, too, or
+// one of the samples in an input's folder.
+func (f *runFlags) checkOutput(flag, path string) error {
+	out, err := os.Stat(path)
 	if err != nil || !out.Mode().IsRegular() {
 		return nil // there is nothing to lose
 	}
 	for _, arg := range f.inputs {
-		_, path, _ := strings.Cut(arg, "=")
-		for _, path := range []string{arg, path} {
-			if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
-				return fmt.Errorf("--output %s is an input, too, and would be overwritten while it is read; choose another file", f.output)
+		_, second, _ := strings.Cut(arg, "=")
+		for _, in := range []string{arg, second} {
+			info, err := os.Stat(in)
+			switch {
+			case err != nil:
+			case os.SameFile(info, out):
+				return fmt.Errorf("%s %s is an input, too, and would be overwritten while it is read; choose another file", flag, path)
+			case info.IsDir() && isSampleIn(in, out):
+				return fmt.Errorf("%s %s is one of the samples in the input %s, and would be overwritten; choose another file", flag, path, in)
 			}
 		}
 	}
 	return nil
+}
+
+// isSampleIn reports whether a file is one of the samples in a folder.
+func isSampleIn(dir string, file os.FileInfo) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		info, err := os.Stat(filepath.Join(dir, e.Name()))
+		return recording.IsSample(e.Name()) && err == nil && os.SameFile(info, file)
+	})
 }
 
 func (o *output) close() error {

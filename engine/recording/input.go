@@ -161,6 +161,9 @@ func openFolder(path string) (*folder, error) {
 	return f, nil
 }
 
+// IsSample reports whether a file of that name in a folder is one of its samples.
+func IsSample(name string) bool { return topicOf(name) != "" }
+
 func topicOf(name string) string {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".json":

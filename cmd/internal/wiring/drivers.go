@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -25,8 +26,11 @@ type Drivers struct {
 	dropped metric.Int64ObservableCounter
 }
 
-// NewDrivers returns Drivers that report to meter.
+// NewDrivers returns Drivers that report to meter; nil: nobody measures.
 func NewDrivers(meter metric.Meter) (*Drivers, error) {
+	if meter == nil {
+		meter = noop.Meter{}
+	}
 	dropped, err := meter.Int64ObservableCounter("aio_dataflow_messages_dropped_when_busy",
 		metric.WithDescription("QoS 0 messages for which the graph had no room"))
 	if err != nil {

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wasm-graph/graphd/cmd/internal/broker"
+	"github.com/wasm-graph/graphd/engine/recording"
+)
+
+// messagesOf reads a recording, which has to be whole.
+func messagesOf(t *testing.T, path string) (payloads []string, frontiers int) {
+	t.Helper()
+	moments, header, err := recording.OpenMoments(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer moments.Close()
+	last := header.Began
+	for {
+		m, err := moments.Next()
+		if errors.Is(err, io.EOF) {
+			return payloads, frontiers
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Message == nil {
+			frontiers++
+			continue
+		}
+		if m.At.Before(last) || time.Since(m.At) > time.Minute || !m.Stamped {
+			t.Errorf("message %d came at %v, stamped: %v", m.Number, m.At, m.Stamped)
+		}
+		last = m.At
+		payloads = append(payloads, m.Message.Topic+" "+string(m.Message.Payload))
+	}
+}
+
+// TestRecord records from a broker, which is given by flags or by resources, until
+// there is enough, or until it is interrupted.
+func TestRecord(t *testing.T) {
+	b, err := broker.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	resources := filepath.Join(dir, "resources.yaml")
+	if err := os.WriteFile(resources, fmt.Appendf(nil, `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: {name: site}
+spec: {endpointType: Mqtt, mqttSettings: {host: %q, authentication: {method: Anonymous}, tls: {mode: Disabled}}}
+`, b.Address()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name      string
+		args      []string
+		interrupt bool
+	}{
+		{"flags", []string{"--broker", b.Address(), "--count", "3"}, false},
+		{"resources", []string{"-f", resources, "--endpoint", "site", "--count", "3", "--qos", "0"}, false},
+		{"interrupted", []string{"--broker", b.Address()}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(dir, tt.name+".rec")
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			var stdout, stderr bytes.Buffer
+			ended := make(chan int, 1)
+			go func() {
+				args := append([]string{"record", path, "--topic", "line/+/t", "--topic", "other", "-o", "json"}, tt.args...)
+				ended <- run(ctx, args, strings.NewReader(""), &stdout, &stderr)
+			}()
+			publish := time.NewTicker(time.Millisecond)
+			defer publish.Stop()
+			for n := 0; ; n++ {
+				select {
+				case code := <-ended:
+					if code != exitOK {
+						t.Fatalf("exit code %d: %s", code, &stderr)
+					}
+					checkRecording(t, path, stdout.Bytes(), tt.interrupt)
+					return
+				case <-publish.C:
+				}
+				for _, topic := range []string{"line/3/t", "line/3", "other"} {
+					if err := b.Publish(topic, fmt.Append(nil, n)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if info, err := os.Stat(path); tt.interrupt && err == nil && info.Size() > 1000 {
+					interrupt() // something has reached the file
+				}
+			}
+		})
+	}
+	var stderr bytes.Buffer
+	args := []string{"record", filepath.Join(dir, "flags.rec"), "--topic", "t", "--broker", b.Address()}
+	if code := run(t.Context(), args, nil, io.Discard, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "is there already") {
+		t.Errorf("a recording that is there already: exit code %d, %s", code, &stderr)
+	}
+}
+
+// checkRecording looks at a recording of what TestRecord publishes, and at the report about it.
+func checkRecording(t *testing.T, path string, stdout []byte, any bool) {
+	t.Helper()
+	payloads, frontiers := messagesOf(t, path)
+	if !any && len(payloads) != 3 || len(payloads) < 3 {
+		t.Errorf("recorded %q", payloads)
+	}
+	var before string
+	for _, p := range payloads {
+		topic, number, _ := strings.Cut(p, " ")
+		if topic != "line/3/t" && topic != "other" || p == before || number == "" {
+			t.Errorf("recorded %q", payloads)
+			break
+		}
+		before = p
+	}
+	if frontiers == 0 && any {
+		t.Error("no frontier is recorded")
+	}
+	var report recordReport
+	if err := json.Unmarshal(stdout, &report); err != nil || report.Messages != uint64(len(payloads)) || report.Recording != path {
+		t.Errorf("report %s (%v), want %d messages", stdout, err, len(payloads))
+	}
+}
+
+func TestRecordUsage(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.rec")
+	empty := filepath.Join(dir, "empty.yaml")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"record", exitUsage, "missing argument FILE"},
+		{"record " + file, exitUsage, "--topic is missing"},
+		{"record " + file + " --topic t", exitUsage, "--broker is missing"},
+		{"record " + file + " --topic t --broker b --endpoint e", exitUsage, "--broker goes neither"},
+		{"record " + file + " --topic t --endpoint e", exitUsage, "-f is missing"},
+		{"record " + file + " --topic t --endpoint e -f x --tls", exitUsage, "--tls and --ca go with --broker"},
+		{"record " + file + " --topic t --broker b --qos 2", exitUsage, "want 0 or 1"},
+		{"record " + file + " --topic t --broker b --for -1s", exitUsage, "not negative"},
+		{"record " + file + " --topic t --broker b --log-level x", exitUsage, "for --log-level"},
+		{"record " + file + " --topic a/#/b --broker b", exitFailed, "a/#/b"},
+		{"record " + file + " --topic t --broker b --ca absent.pem", exitFailed, "absent.pem"},
+		{"record " + file + " --topic t --endpoint e -f " + empty, exitFailed, "there is no DataflowEndpoint azure-iot-operations/e"},
+	} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), strings.Fields(tt.args), nil, io.Discard, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %s; want %d, %s", tt.args, code, &stderr, tt.code, tt.want)
+		}
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a command that can't be meant has left a file")
+	}
+}
