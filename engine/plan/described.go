@@ -20,5 +20,6 @@ func Described() []Description {
 		{"durability", "disk", "where open windows are kept: disk, or none for memory only"},
 		{"operation.<name>.deadline", "", "the same for one operation"},
 		{"operation.<name>.memory", "", "the same for one operation"},
+		{"operation.<name>.parallelism", "1", "how many instances of a map, filter or branch work side by side"},
 	}
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // Trace follows one message through a run in virtual time: its Watch is the run's, and
-// the run's logger is Logger's. It also follows the results of the windows that the
+// the run's logger is Logger's. Log lines can only be told apart where no operation has
+// several instances. It also follows the results of the windows that the
 // message went into, to where they end.
 type Trace struct {
 	matches func(number uint64, m *message.Message) bool
@@ -177,7 +178,7 @@ func (t *Trace) step(e schedule.Event, name string, here place) {
 	case schedule.Reached:
 		s.What, s.Input = "was given it", content(e.Message)
 	case schedule.Called:
-		t.answer(e)
+		t.answer(e, name)
 		return
 	case schedule.Filtered:
 		s.What = "let it end"
@@ -211,8 +212,15 @@ func (t *Trace) step(e schedule.Event, name string, here place) {
 }
 
 // answer adds what an operator has answered to the step in which it was given a message.
-func (t *Trace) answer(e schedule.Event) {
-	s := &t.steps[len(t.steps)-1]
+func (t *Trace) answer(e schedule.Event, name string) {
+	i := len(t.steps) - 1
+	for i >= 0 && (t.steps[i].Of != name || t.steps[i].Operation != e.Operation || t.steps[i].Event != schedule.Reached.String()) {
+		i--
+	}
+	if i < 0 {
+		return // it was given nothing that is followed
+	}
+	s := &t.steps[i]
 	switch {
 	case e.Err != nil:
 		s.What += "; failed: " + firstLine(e.Err)
