@@ -57,6 +57,7 @@ type machine struct {
 	parallel int
 	began    time.Time
 	disk     windowmemory.Store
+	cut      *cutStore // instead of disk, whose commits take their time
 	full     atomic.Bool
 	sources  []*memory.Source
 
@@ -70,8 +71,20 @@ type power struct {
 	on atomic.Bool
 }
 
+func (p *power) windows() windows.Store {
+	if p.cut == nil {
+		return p
+	}
+	p.cut.power = p
+	return p.cut
+}
+
 func (p *power) Read(ctx context.Context, yield func(key, value []byte) error) error {
 	return p.disk.Read(ctx, yield)
+}
+
+func (p *power) Range(ctx context.Context, from, to []byte, most int, yield func(key, value []byte) error) error {
+	return p.disk.Range(ctx, from, to, most, yield)
 }
 
 // Commit takes some milliseconds. A crash meanwhile comes before the commit or after
@@ -239,7 +252,7 @@ func (m *machine) boot(t *testing.T, fault func(string, ...any)) (p *power, halt
 	p.on.Store(true)
 	c := engine.Config{
 		Plan: planOf(t, m.topology), HLC: hlc.NewClock(hlc.Config{Node: "here", Now: time.Now}),
-		Windows: p, Grace: time.Minute, DeadLetter: newPoweredSink("dead", p),
+		Windows: p.windows(), Grace: time.Minute, DeadLetter: newPoweredSink("dead", p),
 		Options: plan.Options{DeadLetter: "a/b"},
 	}
 	widen(c.Plan, m.parallel)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -24,6 +25,10 @@ import (
 // committed in the order of the steps; so what a crash leaves is the state after some
 // step, and no step counts half or twice. While one transaction is being committed
 // the steps go on and fill the next.
+//
+// Once it is committed, a held message is in the store only, and is read back when its
+// time has come, or enough of its window have come for the operator to be called; so
+// however much is held, memory has what the last two transactions have.
 //
 // What a step does to the world follows its commit: the source is told to settle the
 // message, and results of windows go to their sinks. Only what went to a sink without
@@ -71,8 +76,15 @@ type transaction struct {
 	arena   []byte // keys and values are slices of it
 	bytes   int
 	claims  []claim   // to be released when it is committed
+	kept    []kept    // what is held in it
 	sends   []*ticket // to be handed over then
 	err     error     // why it could not be committed
+}
+
+// kept is a page of which messages are in a transaction, and the number of the last.
+type kept struct {
+	page   *page
+	number uint64
 }
 
 func (t *transaction) empty() bool {
@@ -84,8 +96,9 @@ func (t *transaction) full() bool { return t.bytes >= mostBytes || len(t.changes
 func (t *transaction) reset() {
 	clear(t.changes)
 	clear(t.claims)
+	clear(t.kept)
 	clear(t.sends)
-	*t = transaction{changes: t.changes[:0], arena: t.arena[:0], claims: t.claims[:0], sends: t.sends[:0]}
+	*t = transaction{changes: t.changes[:0], arena: t.arena[:0], claims: t.claims[:0], kept: t.kept[:0], sends: t.sends[:0]}
 }
 
 // put adds a record, whose key and value the functions append.
@@ -110,8 +123,11 @@ func (t *transaction) remove(key []byte, andAllBelow bool) {
 
 func (t *transaction) add(c window.Change) {
 	t.changes = append(t.changes, c)
-	t.bytes += len(c.Key) + len(c.Value) + 64
+	t.bytes += changeSize(c.Key, c.Value)
 }
+
+// changeSize is about what a change costs.
+func changeSize(key, value []byte) int { return len(key) + len(value) + 64 }
 
 // The records. Numbers in keys are of eight bytes, the highest first, and times have
 // their sign turned, so that the order of keys is that of numbers. A name is its
@@ -225,15 +241,56 @@ func decodeOrigin(d *window.Decoder, m *message.Message) *message.Message {
 
 // putEntry writes down that n holds e, in its page p.
 func (w *Worker) putEntry(n *node, p *page, e entry) int {
-	before := w.journal.next.bytes
-	w.journal.next.put(
+	t := w.journal.next
+	if last := len(t.kept) - 1; last >= 0 && t.kept[last].page == p {
+		t.kept[last].number = e.number
+	} else {
+		t.kept = append(t.kept, kept{p, e.number})
+	}
+	before := t.bytes
+	t.put(
 		func(b []byte) []byte {
 			return entryKey(b, n.recordKind(), n.name, progress.Time(p.at.Millis), e.number)
 		},
 		func(b []byte) []byte {
 			return w.appendOrigin(window.AppendMessage(window.AppendTime(b, p.at), e.message), e.message, e.origin)
 		})
-	return w.journal.next.bytes - before
+	return t.bytes - before
+}
+
+// readBack takes messages off p that are in the store only, most at most, up to that
+// number, and adds them to w.gathered.
+func (w *Worker) readBack(ctx context.Context, n *node, p *page, most int, upTo uint64) {
+	at := progress.Time(p.at.Millis)
+	from := entryKey(nil, n.recordKind(), n.name, at, p.first)
+	to := append(pageKey(nil, n.recordKind(), n.name, at), beyond...)
+	if upTo < math.MaxUint64 {
+		to = entryKey(nil, n.recordKind(), n.name, at, upTo+1)
+	}
+	err := w.journal.store.Range(ctx, from, to, most, func(key, value []byte) error {
+		d := window.NewDecoder(value)
+		_, e := w.journal.decodeEntry(binary.BigEndian.Uint64(key[len(key)-8:]), d)
+		if len(d.Rest()) > 0 || d.Err() != nil {
+			return errors.Join(errRecord, d.Err())
+		}
+		e.size = changeSize(key, value)
+		w.gathered = append(w.gathered, e)
+		p.stored--
+		p.first = e.number + 1
+		return nil
+	})
+	if err != nil && w.failure == nil {
+		w.failure = fmt.Errorf("schedule: read windows back: %w", err)
+	}
+}
+
+// decodeEntry returns the message that putEntry wrote down under that number, and the
+// time of its page.
+func (j *journal) decodeEntry(number uint64, d *window.Decoder) (at hlc.Timestamp, e entry) {
+	at = d.Time()
+	e = entry{number: number, claim: claim{group: j.safe}, message: d.Message()}
+	e.origin = decodeOrigin(d, e.message)
+	return at, e
 }
 
 // removeEntry writes down that n doesn't hold the message of that number any more.
@@ -433,6 +490,9 @@ func (w *Worker) deliver(ctx context.Context, t *transaction) {
 		if w.failure == nil {
 			w.handOver(ctx, ticket)
 		}
+	}
+	for _, k := range t.kept {
+		k.page.committed(k.number)
 	}
 	t.reset()
 	w.journal.spare = t

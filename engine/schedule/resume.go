@@ -168,22 +168,23 @@ func (l *loader) held(kind byte, k *keyReader, d *window.Decoder) error {
 		r.cuts = append(r.cuts, k.number())
 		return nil
 	}
-	time := d.Time()
-	p := n.held.page(time)
-	p.at = time
+	n.holds.Add(1)
 	if kind == snapshotRecord {
+		time := d.Time()
+		p := n.held.page(time)
+		p.at = time
 		p.next = d.Unsigned()
+		p.first = p.next
 		p.staged = d.Message()
 		p.folded++
-		n.holds.Add(1)
 		return nil
 	}
-	e := entry{number: k.number(), claim: claim{group: j.safe}, message: d.Message()}
-	e.origin = decodeOrigin(d, e.message)
-	e.size = len(d.Rest())
-	p.entries = append(p.entries, e)
-	p.next = e.number + 1
-	n.holds.Add(1)
+	number := k.number()
+	time, _ := j.decodeEntry(number, d)
+	p := n.held.page(time)
+	p.at = time
+	p.stored++ // to be read back later
+	p.next = number + 1
 	return nil
 }
 
@@ -223,19 +224,16 @@ func (w *Worker) resume(ctx context.Context) {
 	}
 	w.drain(ctx)
 	for _, r := range j.resumption {
-		entries := r.page.entries
 		for _, cut := range r.cuts {
-			n := 0
-			for n < len(entries) && entries[n].number <= cut {
-				n++
+			w.gathered = w.gathered[:0]
+			if w.readBack(ctx, r.node, r.page, r.page.stored, cut); w.failure != nil {
+				return
 			}
-			if n > 0 && w.failure == nil {
-				w.fold(ctx, r.node, r.page, entries[:n], folded)
+			if len(w.gathered) > 0 {
+				w.fold(ctx, r.node, r.page, w.gathered, folded)
 			}
-			entries = entries[n:]
 			w.flush(ctx)
 		}
-		r.page.entries = append([]entry(nil), entries...)
 	}
 	j.stock, j.resumption = nil, nil
 }

@@ -104,6 +104,7 @@ type Worker struct {
 	clocked  bool      // somebody needs the frontier
 	batch    []arrival // being worked on
 	sequel   []arrival // the part of batch not worked on yet
+	gathered []entry   // taken off a page
 	runs     []run     // a ring, from oldest on as many as are underway
 	oldest   int
 	underway int

@@ -6,10 +6,12 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/progress"
+	"github.com/wasm-graph/graphd/engine/window"
 )
 
 // foldAt is how many messages an accumulate is given at once.
@@ -21,17 +23,41 @@ type calendar struct {
 	pages map[progress.Time]*page
 }
 
-// page is what is due at one time.
+// page is what is due at one time. What it holds, of an accumulate what is not folded
+// yet, stands in entries; with a window store only what is not committed, and before
+// it in order what is in the store and nowhere else.
 type page struct {
 	at      hlc.Timestamp
-	entries []entry          // of a delay: all; of an accumulate: those not folded yet
+	entries []entry
 	staged  *message.Message // of an accumulate: what is folded so far
 	folded  int              // how many messages are in that
 	claims  []claim          // of them, without a window store
 
 	// With a window store:
+	stored   int    // how many messages are in the store only
+	first    uint64 // no number of those is less
 	next     uint64 // number of the next message
 	unfolded int    // bytes of the messages in the store that are in staged
+}
+
+// drop forgets the first n entries.
+func (p *page) drop(n int) {
+	clear(p.entries[:n])
+	if n == len(p.entries) && cap(p.entries) <= 1024 {
+		p.entries = p.entries[:0]
+	} else {
+		p.entries = p.entries[n:]
+	}
+}
+
+// committed says that the store has all entries up to that number.
+func (p *page) committed(number uint64) {
+	n := 0
+	for n < len(p.entries) && p.entries[n].number <= number {
+		n++
+	}
+	p.stored += n
+	p.drop(n)
 }
 
 // entry is a message held.
@@ -48,14 +74,20 @@ func (c *calendar) page(at hlc.Timestamp) *page {
 	t := progress.Time(at.Millis)
 	p := c.pages[t]
 	if p == nil {
-		if c.pages == nil {
-			c.pages = map[progress.Time]*page{}
-		}
 		p = &page{at: at}
-		c.pages[t] = p
-		heap.Push(&c.times, t)
+		c.insert(p)
 	}
 	return p
+}
+
+// insert puts a page in, of whose time there is none.
+func (c *calendar) insert(p *page) {
+	t := progress.Time(p.at.Millis)
+	if c.pages == nil {
+		c.pages = map[progress.Time]*page{}
+	}
+	c.pages[t] = p
+	heap.Push(&c.times, t)
 }
 
 // next returns the earliest time of which there is a page, or End.
@@ -110,10 +142,29 @@ func (w *Worker) delay(ctx context.Context, n *node, m *message.Message, until h
 // accumulate adds m to the window of the current time at n.
 func (w *Worker) accumulate(ctx context.Context, n *node, m *message.Message) {
 	p := w.keep(n, w.current.at, m)
-	if len(p.entries) == foldAt {
-		entries := p.entries
-		p.entries = p.entries[:0]
-		w.fold(ctx, n, p, entries, open)
+	if p.stored+len(p.entries) == foldAt {
+		if w.gather(ctx, n, p); w.failure == nil {
+			w.fold(ctx, n, p, w.gathered, open)
+		}
+	}
+}
+
+// gather takes the first messages off p, foldAt at most, and puts them into w.gathered.
+func (w *Worker) gather(ctx context.Context, n *node, p *page) {
+	clear(w.gathered)
+	w.gathered = w.gathered[:0]
+	if p.stored > 0 {
+		want := min(p.stored, foldAt)
+		if w.readBack(ctx, n, p, want, math.MaxUint64); w.failure == nil && len(w.gathered) < want {
+			w.failure = fmt.Errorf("schedule: read windows back: %w: of the messages that operation %q holds until %v, %d are missing",
+				window.ErrCorrupt, n.name, p.at.Time(), p.stored)
+		}
+	}
+	more := min(foldAt-len(w.gathered), len(p.entries))
+	if more > 0 {
+		w.gathered = append(w.gathered, p.entries[:more]...)
+		p.first = p.entries[more-1].number + 1
+		p.drop(more)
 	}
 }
 
@@ -305,7 +356,7 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 		for _, i := range w.timed {
 			due = min(due, w.nodes[i].held.next())
 		}
-		if due == progress.End || due >= frontier {
+		if due == progress.End || due >= frontier || w.leaving() {
 			return
 		}
 		w.drain(ctx)
@@ -321,33 +372,57 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 func (w *Worker) fire(ctx context.Context, n *node, p *page) {
 	if n.folds() {
 		w.shut(ctx, n, p)
+		return
 	}
-	for i := range p.entries {
-		r := w.admitRun(ctx)
-		if r == nil {
-			return
+	var batch []entry // what is let out need not wait for the rest
+	for w.failure == nil && p.stored+len(p.entries) > 0 {
+		if w.leaving() {
+			n.held.insert(p)
+			break
 		}
-		e := &p.entries[i]
-		r.origin, r.at, r.claim, r.from, r.page, r.held = e.origin, p.at, e.claim, n, p, *e
-		*e = entry{} // what is let out need not wait for the rest
-		if w.journal != nil {
-			w.begin(r)
+		w.gather(ctx, n, p)
+		batch = append(batch[:0], w.gathered...)
+		for i := range batch {
+			w.letOut(ctx, n, p, &batch[i])
 		}
-		if w.watch != nil {
-			w.watch(Event{Kind: Released, Operation: n.name, At: p.at, Origin: r.origin, Message: r.held.message})
-		}
-		w.pass(r, n, 0, r.held.message)
-		w.launch(ctx, r)
-		w.collectAll(ctx)
 	}
 	w.drain(ctx)
 }
 
+// leaving reports whether the worker is to stop and leave what is due to the next run.
+func (w *Worker) leaving() bool {
+	if w.journal == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped && !w.ended
+}
+
+// letOut starts the run of a delayed message.
+func (w *Worker) letOut(ctx context.Context, n *node, p *page, e *entry) {
+	r := w.admitRun(ctx)
+	if r == nil {
+		return
+	}
+	r.origin, r.at, r.claim, r.from, r.page, r.held = e.origin, p.at, e.claim, n, p, *e
+	if w.journal != nil {
+		w.begin(r)
+	}
+	if w.watch != nil {
+		w.watch(Event{Kind: Released, Operation: n.name, At: p.at, Origin: r.origin, Message: r.held.message})
+	}
+	w.pass(r, n, 0, r.held.message)
+	w.launch(ctx, r)
+	w.collectAll(ctx)
+}
+
 // shut closes the window p of n and lets its result out.
 func (w *Worker) shut(ctx context.Context, n *node, p *page) {
-	if len(p.entries) > 0 {
-		w.fold(ctx, n, p, p.entries, closing)
-		p.entries = nil
+	if p.stored+len(p.entries) > 0 {
+		if w.gather(ctx, n, p); w.failure == nil {
+			w.fold(ctx, n, p, w.gathered, closing)
+		}
 	}
 	if w.failure != nil {
 		return

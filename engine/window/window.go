@@ -31,13 +31,20 @@ var ErrFull = errors.New("window store is full")
 // ErrLocked says that somebody else has the store open.
 var ErrLocked = errors.New("window store is in use")
 
-// Store keeps the windows of one graph. One goroutine at a time calls it.
+// Store keeps the windows of one graph. One goroutine at a time calls it, but for
+// Range, which may be called beside a Commit.
 type Store interface {
 	// Read calls yield with each record, in the order of their keys, until yield
 	// returns an error, which it then returns. The slices are valid until yield
 	// returns. The error wraps ErrCorrupt where the records are not those of the last
 	// Commit.
 	Read(ctx context.Context, yield func(key, value []byte) error) error
+	// Range calls yield with the first most records whose keys are from from on up to
+	// and not including to, in their order, until yield returns an error, which it then
+	// returns. The slices are valid until yield returns. It sees every Commit that
+	// returned before; whether it sees one under way is open, but all of it or nothing.
+	// The error wraps ErrCorrupt where a record is not what was written.
+	Range(ctx context.Context, from, to []byte, most int, yield func(key, value []byte) error) error
 	// Commit makes changes, in their order, all or none. When it returns nil they
 	// survive a crash of the process and of the machine. An error that wraps ErrFull
 	// says that nothing is changed, and that the same changes may be given again when

@@ -6,9 +6,9 @@
 // what is opened after a crash is the last commit that was reported done.
 //
 // bbolt doesn't notice when a page is not what was written: a disk that lies, a file
-// that was cut off or mended by hand. So every commit also writes how many records
-// there are and the sum of their hashes, and Read compares. Such a file is refused,
-// never guessed at.
+// that was cut off or mended by hand. So every record is kept with a hash of key and
+// value, and every commit also writes how many records there are and the sum of their
+// hashes; whoever reads compares. Such a file is refused, never guessed at.
 package disk
 
 import (
@@ -32,7 +32,7 @@ import (
 )
 
 // format is the version of what is in the file.
-const format = "graphd windows 1"
+const format = "graphd windows 2"
 
 // lockPatience is how long Open waits for another process to give the file up.
 const lockPatience = 100 * time.Millisecond
@@ -181,14 +181,33 @@ func (t total) put(meta *bolt.Bucket) error {
 	return meta.Put([]byte(totalKey), binary.LittleEndian.AppendUint64(v, t.sum))
 }
 
-func (t *total) add(key, value []byte) {
+func (t *total) add(hash uint64) {
 	t.count++
-	t.sum += hash(key, value)
+	t.sum += hash
 }
 
-func (t *total) remove(key, value []byte) {
+func (t *total) remove(hash uint64) {
 	t.count--
-	t.sum -= hash(key, value)
+	t.sum -= hash
+}
+
+// hashSize is the size of the hash in front of each value.
+const hashSize = 8
+
+// hashOf returns the hash in front of a value; of one that is too short, something.
+func hashOf(stored []byte) uint64 {
+	if len(stored) < hashSize {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(stored)
+}
+
+// value returns the value behind its hash, which it checks.
+func value(key, stored []byte) ([]byte, error) {
+	if len(stored) < hashSize || hash(key, stored[hashSize:]) != hashOf(stored) {
+		return nil, fmt.Errorf("%w: the record %q is not what was written", window.ErrCorrupt, key)
+	}
+	return stored[hashSize:], nil
 }
 
 // hash is two sums that the processor has instructions for, of all of a record.
@@ -220,17 +239,54 @@ func (s *Store) Read(ctx context.Context, yield func(key, value []byte) error) e
 			}
 			var got total
 			c := records.Cursor()
-			for key, value := c.First(); key != nil; key, value = c.Next() {
+			for key, stored := c.First(); key != nil; key, stored = c.Next() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				got.add(key, value)
+				value, err := value(key, stored)
+				if err != nil {
+					return err
+				}
+				got.add(hashOf(stored))
 				if stopped == nil {
 					stopped = yield(key, value)
 				}
 			}
 			if got != want {
 				return fmt.Errorf("%w: its %d records are not the %d that were written", window.ErrCorrupt, got.count, want.count)
+			}
+			return nil
+		})
+	})
+	if errors.Is(err, window.ErrCorrupt) {
+		err = s.corrupt(err)
+	}
+	if err != nil {
+		return fmt.Errorf("disk: read window store: %w", err)
+	}
+	return stopped
+}
+
+// Range implements window.Store.
+func (s *Store) Range(ctx context.Context, from, to []byte, most int, yield func(key, value []byte) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var stopped error
+	err := guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			records := tx.Bucket([]byte(recordsBucket))
+			if records == nil {
+				return errTable
+			}
+			c := records.Cursor()
+			for key, stored := c.Seek(from); most > 0 && key != nil && bytes.Compare(key, to) < 0 && stopped == nil; key, stored = c.Next() {
+				value, err := value(key, stored)
+				if err != nil {
+					return err
+				}
+				stopped = yield(key, value)
+				most--
 			}
 			return nil
 		})
@@ -256,8 +312,13 @@ func (s *Store) Commit(ctx context.Context, changes []window.Change) error {
 			if records == nil || !ok {
 				return errTable
 			}
+			size := 0
 			for _, c := range changes {
-				if err := t.apply(records, c); err != nil {
+				size += hashSize + len(c.Value)
+			}
+			arena := make([]byte, 0, size) // bbolt keeps slices of it until the commit
+			for _, c := range changes {
+				if err := t.apply(records, c, &arena); err != nil {
 					return err
 				}
 			}
@@ -279,30 +340,36 @@ func (s *Store) Commit(ctx context.Context, changes []window.Change) error {
 	return fmt.Errorf("disk: write window store %s: %w", s.path, err)
 }
 
-// apply makes one change.
-func (t *total) apply(records *bolt.Bucket, c window.Change) error {
+// apply makes one change. What it stores it puts into the arena.
+func (t *total) apply(records *bolt.Bucket, c window.Change, arena *[]byte) error {
 	switch {
 	case c.End != nil:
 		cursor := records.Cursor()
-		// A cursor may skip a record after it has deleted one: it looks for each anew.
-		for key, value := cursor.Seek(c.Key); key != nil && bytes.Compare(key, c.End) < 0; key, value = cursor.Seek(c.Key) {
-			t.remove(key, value)
+		// A cursor may skip a record after it has deleted one: it looks for each anew, from
+		// the one before on, since emptied pages stay until the commit.
+		key, stored := cursor.Seek(c.Key)
+		for key != nil && bytes.Compare(key, c.End) < 0 {
+			t.remove(hashOf(stored))
+			last := bytes.Clone(key)
 			if err := records.Delete(key); err != nil {
 				return err
 			}
+			key, stored = cursor.Seek(last)
 		}
 		return nil
 	case c.Value == nil:
 		if old := records.Get(c.Key); old != nil {
-			t.remove(c.Key, old)
+			t.remove(hashOf(old))
 		}
 		return records.Delete(c.Key)
 	default:
 		if old := records.Get(c.Key); old != nil {
-			t.remove(c.Key, old)
+			t.remove(hashOf(old))
 		}
-		t.add(c.Key, c.Value)
-		return records.Put(c.Key, c.Value)
+		sum, from := hash(c.Key, c.Value), len(*arena)
+		*arena = append(binary.LittleEndian.AppendUint64(*arena, sum), c.Value...)
+		t.add(sum)
+		return records.Put(c.Key, (*arena)[from:len(*arena):len(*arena)])
 	}
 }
 

@@ -140,6 +140,42 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestRangeOverDamage changes the file of an open store, as a failing disk would: what
+// is read back afterwards is what was written, or refused.
+func TestRangeOverDamage(t *testing.T) {
+	path := write(t)
+	s, err := disk.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	original, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.LastIndex(string(original), "key 000007 key")
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("KEY"), int64(at)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = s.Range(t.Context(), []byte("key 000000"), []byte("key 000200"), 200, func(_, _ []byte) error { n++; return nil })
+	if !errors.Is(err, window.ErrCorrupt) || !strings.Contains(err.Error(), `"key 000007"`) || !strings.Contains(err.Error(), path) || n != 7 {
+		t.Errorf("Range = %v after %d records, want ErrCorrupt with the record's key and the path after 7", err, n)
+	}
+	if err := s.Range(t.Context(), []byte("key 000008"), []byte("key 000200"), 200, func(_, _ []byte) error { n++; return nil }); err != nil || n != 199 {
+		t.Errorf("Range of the others = %v after %d records", err, n-7)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestFull runs this test again in a process that may write no more than a megabyte
 // to a file: a full disk is an error that can be tried again, and loses nothing.
 func TestFull(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +23,8 @@ import (
 // the same store again after it was closed.
 func TestStore(t *testing.T, create func(t *testing.T) (open func() (window.Store, error))) {
 	t.Run("changes", func(t *testing.T) { testChanges(t, create(t)) })
+	t.Run("range", func(t *testing.T) { testRange(t, create(t)) })
+	t.Run("range beside commits", func(t *testing.T) { testRangeBesideCommits(t, create(t)) })
 	t.Run("yield fails", func(t *testing.T) { testYield(t, create(t)) })
 	t.Run("context", func(t *testing.T) { testContext(t, create(t)) })
 	t.Run("slices are not retained", func(t *testing.T) { testRetention(t, create(t)) })
@@ -107,6 +110,83 @@ func testChanges(t *testing.T, open func() (window.Store, error)) {
 	}
 }
 
+func testRange(t *testing.T, open func() (window.Store, error)) {
+	s := must(t, open)
+	commit(t, s, put("a", "1"), put("b", "2"), put("bb", ""), put("c", "3"), put("d", "4"))
+	for _, tt := range []struct {
+		from, to string
+		most     int
+		want     string
+	}{
+		{"a", "z", 9, "a=1 b=2 bb= c=3 d=4"},
+		{"a", "z", 2, "a=1 b=2"},
+		{"b", "c", 9, "b=2 bb="},
+		{"aa", "bbb", 9, "b=2 bb="},
+		{"", "a\x00", 9, "a=1"},
+		{"e", "z", 9, ""},
+		{"c", "a", 9, ""},
+		{"a", "z", 0, ""},
+	} {
+		var got []string
+		err := s.Range(t.Context(), []byte(tt.from), []byte(tt.to), tt.most, func(key, value []byte) error {
+			got = append(got, fmt.Sprintf("%s=%s", key, value))
+			return nil
+		})
+		if text := strings.Join(got, " "); err != nil || text != tt.want {
+			t.Errorf("Range(%q, %q, %d) = %q, %v; want %q", tt.from, tt.to, tt.most, text, err, tt.want)
+		}
+	}
+	enough, calls := errors.New("enough"), 0
+	if err := s.Range(t.Context(), []byte("a"), []byte("z"), 9, func(_, _ []byte) error { calls++; return enough }); !errors.Is(err, enough) || calls != 1 {
+		t.Errorf("Range = %v after %d calls, want the error of the first call", err, calls)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testRangeBesideCommits checks that a Range beside a Commit sees all of it or nothing.
+func testRangeBesideCommits(t *testing.T, open func() (window.Store, error)) {
+	s := must(t, open)
+	const commits = 50
+	committed := make(chan error, 1)
+	go func() {
+		for i := range commits {
+			var changes []window.Change
+			for k := range 10 {
+				changes = append(changes, put(fmt.Sprint("key ", k), fmt.Sprint(i)))
+			}
+			if err := s.Commit(context.Background(), changes); err != nil {
+				committed <- err
+				return
+			}
+		}
+		committed <- nil
+	}()
+	for done := false; !done; {
+		select {
+		case err := <-committed:
+			if err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+			done = true
+		default:
+		}
+		values, n := map[string]bool{}, 0
+		err := s.Range(t.Context(), []byte("key "), []byte("key ~"), 100, func(_, value []byte) error {
+			values[string(value)] = true
+			n++
+			return nil
+		})
+		if err != nil || len(values) > 1 || n%10 != 0 || done && !values[fmt.Sprint(commits-1)] {
+			t.Fatalf("Range saw %d records with the values %v, %v", n, values, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testYield(t *testing.T, open func() (window.Store, error)) {
 	s := must(t, open)
 	commit(t, s, put("a", "1"), put("b", "2"))
@@ -130,6 +210,9 @@ func testContext(t *testing.T, open func() (window.Store, error)) {
 	}
 	if err := s.Read(ended, func(_, _ []byte) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Read = %v, want the context's error", err)
+	}
+	if err := s.Range(ended, []byte("a"), []byte("z"), 1, func(_, _ []byte) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Range = %v, want the context's error", err)
 	}
 	wantRecords(t, s, map[string]string{"a": "1"})
 	if err := s.Close(); err != nil {
@@ -180,6 +263,16 @@ func testModel(t *rapid.T, open func() (window.Store, error)) {
 			s = must(t, open)
 		}
 		wantRecords(t, s, model)
+		from, to := key.Draw(t, "from"), key.Draw(t, "to")
+		want, got := maps.Clone(model), map[string]string{}
+		maps.DeleteFunc(want, func(have, _ string) bool { return have < from || have >= to })
+		err := s.Range(context.Background(), []byte(from), []byte(to), len(model), func(key, value []byte) error {
+			got[string(key)] = string(value)
+			return nil
+		})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("Range from %q to %q: %v (-want +got):\n%s", from, to, err, diff)
+		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
