@@ -3,15 +3,21 @@
 // Package wasi gives WASI 0.2 to component instances.
 //
 // A [Host] serves one instance. What the instance may see of the world outside
-// comes in through its [Config]: clocks, randomness, where its output goes. There
-// is nothing else to reach. The interfaces of files, sockets and HTTP are there,
-// because guests import them whether they use them or not, but no directory is
-// open, and sockets, name lookups and requests are answered with the error that
-// their WIT has for what is denied. Functions of what a guest can get no handle of
-// are declared and not implemented, and so are those that read a request back: the
-// runtime traps such a call, by its name.
+// comes in through its [Config]: clocks, randomness, where its output goes, which
+// directories it may use ([Preopen]). There is nothing else to reach. The interfaces of
+// sockets and HTTP are there, because guests import them whether they use them or not,
+// but sockets, name lookups and requests are answered with the error that their WIT
+// has for what is denied. Functions of what a guest can get no handle of are declared
+// and not implemented, and so are those that read a request back: the runtime traps
+// such a call, by its name.
 //
-// Nothing here runs by itself. Streams are as synchronous as the readers and
+// Of directories everything works that WASI has for them, with two differences to its
+// text. A directory below one that may be changed may be changed too, whatever flags
+// it was opened with, because the adapters for older programs ask for none. And only
+// files and directories can be opened: a pipe or a device would hold the guest past
+// its deadline.
+//
+// Nothing here runs by itself. Streams are as synchronous as the files, readers and
 // writers behind them, and so always ready; the one thing that a guest can wait
 // for is the monotonic clock, by [Config.Wait], which a caller may replace to run
 // guests in virtual time.
@@ -70,7 +76,14 @@ type Config struct {
 	// value is drawn from Random.
 	InsecureSeed [2]uint64
 
-	// ChunkBytes bounds what one read or write of a stream moves; a guest may ask
+	// Preopens are the directories that the guest may use; none by default.
+	Preopens []Preopen
+
+	// OpenFiles bounds how many files and directories the guest may have open at
+	// once, besides Preopens; the next one fails with insufficient-memory. 0 is 64.
+	OpenFiles int
+
+	// ChunkBytes bounds what one read or write of a stream or file moves; a guest may ask
 	// for more, and gets less. 0 is 64 KiB; no less than 4096 are used, which WASI
 	// wants.
 	ChunkBytes int
@@ -84,7 +97,8 @@ type Config struct {
 // Host is WASI for one instance. Like the instance it is not safe for concurrent
 // use.
 type Host struct {
-	cfg Config
+	cfg       Config
+	openFiles int // that are open
 }
 
 // New returns the host side of one instance. Args, Env and what else cfg points to
@@ -112,6 +126,9 @@ func New(cfg Config) *Host {
 	}
 	if cfg.Pollables == 0 {
 		cfg.Pollables = 1024
+	}
+	if cfg.OpenFiles == 0 {
+		cfg.OpenFiles = 64
 	}
 	return &Host{cfg: cfg}
 }
@@ -159,9 +176,8 @@ func (h *Host) functions() map[string]map[string]function {
 		"wasi:cli/terminal-stdout": {"get-terminal-stdout": none},
 		"wasi:cli/terminal-stderr": {"get-terminal-stderr": none},
 
-		// No directory is open, and no stream is one of a file.
-		"wasi:filesystem/preopens": {"get-directories": answer(value.List(nil))},
-		"wasi:filesystem/types":    {"filesystem-error-code": none},
+		"wasi:filesystem/preopens": h.preopens(),
+		"wasi:filesystem/types":    h.filesystem(),
 
 		"wasi:sockets/network":           nil,
 		"wasi:sockets/instance-network":  {"instance-network": answer(value.Own(network{}))},
@@ -190,10 +206,10 @@ func answer(v value.Value) function {
 // Interfaces returns the interfaces that the host gives to its instance, in no
 // particular order.
 func (h *Host) Interfaces() []*component.Interface {
-	functions := h.functions()
+	functions, drops := h.functions(), h.drops()
 	interfaces := make([]*component.Interface, 0, len(functions))
-	for name, funcs := range functions {
-		name += "@" + version
+	for base, funcs := range functions {
+		name := base + "@" + version
 		declared, err := declarations().Interface(name)
 		if err != nil {
 			panic(err) // the table names what is declared: a test compares them
@@ -202,6 +218,7 @@ func (h *Host) Interfaces() []*component.Interface {
 			Name:  name,
 			Type:  declared,
 			Funcs: make(map[string]component.HostFunc, len(funcs)),
+			Drop:  drops[base],
 		}
 		for name, f := range funcs {
 			i.Funcs[name] = func(c *component.Call, args []value.Value) (value.Value, error) {
