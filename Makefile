@@ -65,7 +65,7 @@ check-services: ## Run the tests against real services (installs mosquitto)
 	go test -count=1 -tags services $(PACKAGES)
 
 .PHONY: check-guests
-check-guests: ## Build guests in C, Rust and JavaScript with their own toolchains and run them
+check-guests: ## Build guests in C, Rust, JavaScript and Python with their own toolchains and run them
 	$(MAKE) -C conformance/guests check
 
 # With the tag but without cgo these packages don't compile, so nothing is skipped.
@@ -129,7 +129,7 @@ artifacts: operators ## Push the operators and the definitions to build/layout, 
 	done
 
 .PHONY: guests
-guests: ## Build the guests in C, Rust and JavaScript
+guests: ## Build the guests in C, Rust, JavaScript and Python
 	$(MAKE) -C conformance/guests build
 
 .PHONY: dist

@@ -8,11 +8,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wasm-graph/graphd/conformance/guests"
 	"github.com/wasm-graph/graphd/engine/component"
 )
 
-func TestMap(t *testing.T) { cMap.run(t, compile(t, componentOf(t, guests.Map()))) }
+func TestMap(t *testing.T) { uppercase(t, componentOf(t, guests.Map())) }
+
+// uppercase runs an operator built from c/map.c.
+func uppercase(t *testing.T, data []byte) {
+	o := instantiate(t, compile(t, data), component.InstanceConfig{})
+	o.start()
+	if want := []string{"2 uppercase/map: initialized"}; !cmp.Equal(o.logged, want) {
+		t.Errorf("init logged %q, want %q", o.logged, want)
+	}
+	in := message{Topic: "in", Payload: "Grüße, x", ContentType: "a/b", Properties: [][2]string{{"k", "v"}, {"k", "w"}}}
+	want := in
+	want.Payload = "GRüßE, X"
+	b := &buffer{data: []byte(in.Payload)}
+	held := in
+	held.Payload, held.PayloadBuffer = "", b
+	for _, in := range []message{in, held} {
+		if got, err := o.process(in); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("process = %+v, %v; want %+v", got, err, want)
+		}
+	}
+	if b.reads != 1 || len(o.buffers) != 0 {
+		t.Errorf("buffer read %d times, %d buffers left; want 1 and 0", b.reads, len(o.buffers))
+	}
+}
 
 func TestHostile(t *testing.T) { hostile(t, componentOf(t, guests.Hostile())) }
 

@@ -5,14 +5,12 @@ package guests_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/wasm-graph/graphd/engine/component"
@@ -28,9 +26,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(coretest.EveryEngine{M: m}) }
 
 const (
-	mapInterface    = "wasm-graph:processor/map@1.1.0"
-	typesInterface  = "wasm-graph:processor/types@1.1.0"
-	loggerInterface = "wasm-graph:processor/logger@1.1.0"
+	mapInterface     = "wasm-graph:processor/map@1.1.0"
+	typesInterface   = "wasm-graph:processor/types@1.1.0"
+	loggerInterface  = "wasm-graph:processor/logger@1.1.0"
+	storeInterface   = "wasm-graph:processor/state-store@1.1.0"
+	metricsInterface = "wasm-graph:processor/metrics@1.1.0"
 )
 
 // world returns the WIT packages of the processor world.
@@ -78,6 +78,9 @@ type operator struct {
 	buffers  map[*buffer]bool // those that the guest holds
 	lines    int              // that it has logged
 	logged   []string         // the first of them
+	stored   map[string]string
+	full     bool              // the store refuses to store
+	counters map[string]uint64 // by name and labels
 	stderr   bytes.Buffer
 	now      time.Duration // the monotonic clock, which goes on when the guest waits
 }
@@ -92,7 +95,7 @@ type buffer struct {
 // limits of config.
 func instantiate(t testing.TB, c *component.Component, config component.InstanceConfig) *operator {
 	t.Helper()
-	o := &operator{t: t, buffers: map[*buffer]bool{}}
+	o := &operator{t: t, buffers: map[*buffer]bool{}, stored: map[string]string{}, counters: map[string]uint64{}}
 	declared := world(t)
 	declare := func(name string) *types.Instance {
 		i, err := declared.Interface(name)
@@ -133,6 +136,16 @@ func instantiate(t testing.TB, c *component.Component, config component.Instance
 					return value.Value{}, nil
 				},
 			},
+		},
+		&component.Interface{
+			Name:  storeInterface,
+			Type:  declare(storeInterface),
+			Funcs: map[string]component.HostFunc{"get": o.get, "set": o.set},
+		},
+		&component.Interface{
+			Name:  metricsInterface,
+			Type:  declare(metricsInterface),
+			Funcs: map[string]component.HostFunc{"add-to-counter": o.count},
 		})
 	var err error
 	if o.instance, err = c.Instantiate(t.Context(), config); err != nil {
@@ -144,6 +157,37 @@ func instantiate(t testing.TB, c *component.Component, config component.Instance
 		}
 	})
 	return o
+}
+
+// get is of the state store: a key that nobody has set has no value.
+func (o *operator) get(_ *component.Call, args []value.Value) (value.Value, error) {
+	text, found := o.stored[string(args[0].Bytes())]
+	if !found {
+		return value.Ok(value.Record(value.None(), value.None())), nil
+	}
+	version := value.Record(value.Record(value.U64(1700000000), value.U32(1)), value.U64(0), value.String("store"))
+	return value.Ok(value.Record(value.Some(value.Bytes([]byte(text))), value.Some(version))), nil
+}
+
+func (o *operator) set(_ *component.Call, args []value.Value) (value.Value, error) {
+	if options := args[4]; args[2].Case() != 0 || args[3].Case() != 0 || options.Field(0).Case() != 2 || options.Field(1).Case() != 0 {
+		return value.Value{}, fmt.Errorf("set with options that nobody gave: %+v", args[2:])
+	}
+	if o.full {
+		return value.Err(variant(0, value.String("store is full"))), nil
+	}
+	o.stored[string(args[0].Bytes())] = string(args[1].Bytes())
+	return value.Ok(value.Record(value.Bool(true), value.None())), nil
+}
+
+// count is add-to-counter of the metrics.
+func (o *operator) count(_ *component.Call, args []value.Value) (value.Value, error) {
+	name := args[0].Str()
+	for _, l := range args[2].Payload().Elems() {
+		name += fmt.Sprintf(" %s=%s", l.Field(0).Str(), l.Field(1).Str())
+	}
+	o.counters[strings.Clone(name)] += args[1].Payload().U64()
+	return value.Ok(value.Value{}), nil
 }
 
 func (o *operator) call(name string, args ...value.Value) (value.Value, error) {
@@ -259,70 +303,4 @@ func text(v value.Value) string {
 	} else {
 		return string(p.Bytes())
 	}
-}
-
-// scenario is what every well-behaved guest goes through.
-type scenario struct {
-	settings []string
-	log      string // is part of what init logs
-	stderr   string // is what init writes to standard error
-	in       message
-	want     message
-	refused  map[string]string // payload: part of the error
-}
-
-// run runs s on an instance of c: calls with bytes and with buffers, errors, and
-// messages after each.
-func (s scenario) run(t *testing.T, c *component.Component) {
-	o := instantiate(t, c, component.InstanceConfig{})
-	o.start(s.settings...)
-	if got := strings.Join(o.logged, "\n"); !strings.Contains(got, s.log) {
-		t.Errorf("init logged %q, want %q in it", got, s.log)
-	}
-	if got := o.stderr.String(); got != s.stderr {
-		t.Errorf("init wrote %q to standard error, want %q", got, s.stderr)
-	}
-	check := func(in message) {
-		t.Helper()
-		got, err := o.process(in)
-		if err != nil {
-			t.Fatalf("process: %v", err)
-		}
-		if diff := cmp.Diff(s.want, got); diff != "" {
-			t.Errorf("process (-want +got):\n%s", diff)
-		}
-	}
-	for range 100 {
-		check(s.in)
-		b := &buffer{data: []byte(s.in.Payload)}
-		held := s.in
-		held.Payload, held.PayloadBuffer = "", b
-		check(held)
-		if b.reads != 1 || len(o.buffers) != 0 {
-			t.Fatalf("buffer read %d times, %d buffers left; want 1 and 0", b.reads, len(o.buffers))
-		}
-	}
-	for payload, want := range s.refused {
-		in := s.in
-		in.Payload = payload
-		var f *failure
-		if _, err := o.process(in); !errors.As(err, &f) || !strings.Contains(f.text, want) {
-			t.Errorf("process of payload %q: got error %v, want one of the operator with %q", payload, err, want)
-		}
-		check(s.in)
-	}
-	if v, err := o.call("process", variant(0, own("x"))); err != nil || v.Case() != 1 || v.Payload().Field(0).Str() != "Unexpected input type." {
-		t.Errorf("process of bytes = %+v, %v; want an error", v, err)
-	}
-	check(s.in)
-}
-
-// plain is a message for scenarios.
-var plain = message{Topic: "in", Payload: "Grüße, x", ContentType: "a/b", Properties: [][2]string{{"k", "v"}, {"k", "w"}}}
-
-// cMap is the scenario of c/map.c.
-var cMap = scenario{
-	log:  "2 uppercase/map: initialized",
-	in:   plain,
-	want: message{Topic: "in", Payload: "GRüßE, X", ContentType: "a/b", Properties: plain.Properties},
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package guests holds operators written in other languages than Go, which tests
-// run: proof that the component runtime takes what the toolchains of those
-// languages make, and, of those that misbehave, that it survives them.
+// Package guests holds operators written in many languages, which tests run: proof
+// that the component runtime takes what the toolchains of those languages make, and,
+// of those that misbehave, that it survives them.
 //
 // Each folder is one language, with the sources and the way they are built; the
 // Makefile builds them all, toolchains included, and "make check-guests" at the top

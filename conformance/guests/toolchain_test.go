@@ -28,46 +28,22 @@ func built(t testing.TB, name string) []byte {
 	return data
 }
 
-// reverse is the scenario of the guest in rust.
-var reverse = scenario{
-	settings: []string{"property", "count"},
-	log:      "2 reverse/map: writing user property count",
-	in:       plain,
-	want: message{
-		Topic: "in", Payload: "x ,eßürG", ContentType: "text/plain",
-		Properties: append([][2]string{{"k", "v"}, {"k", "w"}}, [2]string{"count", "8"}),
-	},
-	refused: map[string]string{"\xff": "payload is no text: invalid utf-8 sequence"},
-}
-
-// celsius is the scenario of the guest in js.
-var celsius = scenario{
-	settings: []string{"a", "1", "b", "2"},
-	log:      "2 celsius/map: started at 2023-11-14T22:13:20.000Z",
-	stderr:   "celsius: 2 settings\n",
-	in:       message{Topic: "in", Payload: `{"temperature":{"value":100.0,"unit":"F"}}`},
-	want: message{
-		Topic: "in", Payload: `{"temperature":{"value":37.77777777777778,"unit":"C"}}`,
-		ContentType: "application/json",
-	},
-	refused: map[string]string{"{": "payload is no JSON"},
-}
-
 func TestToolchains(t *testing.T) {
-	wasip1 := reverse // which has a standard error
-	wasip1.stderr = "reverse: 1 settings\n"
 	for _, tt := range []struct {
-		file     string
-		scenario scenario
-		more     func(*testing.T, *component.Component)
+		file   string
+		silent bool // has no way to standard error
+		more   func(*testing.T, *component.Component)
 	}{
-		{"c/map.component.wasm", cMap, nil},
-		{"c/map.wasm", cMap, nil},
-		{"rust/reverse.component.wasm", reverse, nil},
-		{"rust/reverse.wasm", reverse, nil},
-		{"rust/reverse-wasip1.component.wasm", wasip1, nil},
-		{"rust/reverse-wasip1.wasm", wasip1, nil},
-		{"js/celsius.component.wasm", celsius, waitAndFetch},
+		{file: "c/shout.component.wasm", silent: true},
+		{file: "c/shout.wasm", silent: true},
+		{file: "rust/shout.component.wasm", silent: true},
+		{file: "rust/shout.wasm", silent: true},
+		{file: "rust/shout-wasip1.component.wasm"},
+		{file: "rust/shout-wasip1.wasm"},
+		{file: "js/starlingmonkey.component.wasm", more: waitAndFetch},
+		{file: "js/quickjs.component.wasm", silent: true},
+		{file: "js/quickjs-async.component.wasm", silent: true},
+		{file: "python/shout.component.wasm"},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			data := built(t, tt.file)
@@ -79,7 +55,7 @@ func TestToolchains(t *testing.T) {
 				}
 			}
 			c := compile(t, data)
-			tt.scenario.run(t, c)
+			shout(t, c, tt.silent)
 			if tt.more != nil {
 				tt.more(t, c)
 			}
@@ -87,11 +63,14 @@ func TestToolchains(t *testing.T) {
 	}
 }
 
-// waitAndFetch has the guest in js wait, and send a request that is denied.
+func TestMapByWasmTools(t *testing.T) { uppercase(t, built(t, "c/map.component.wasm")) }
+
+// waitAndFetch has the guest in JavaScript wait, and send a request that is denied.
 func waitAndFetch(t *testing.T, c *component.Component) {
+	in := message{Topic: "in", Payload: "x"}
 	o := instantiate(t, c, component.InstanceConfig{})
 	o.start("delay", "60000")
-	if got, err := o.process(celsius.in); err != nil || got.Payload != celsius.want.Payload || o.now < time.Minute {
+	if got, err := o.process(in); err != nil || got.Payload != "X" || o.now < time.Minute {
 		t.Errorf("process with delay = %+v, %v, after %v; want the result after 1m", got, err, o.now)
 	}
 
@@ -99,7 +78,7 @@ func waitAndFetch(t *testing.T, c *component.Component) {
 	o.start("report", "http://127.0.0.1/")
 	for range 2 {
 		var f *failure
-		if got, err := o.process(celsius.in); !errors.As(err, &f) {
+		if got, err := o.process(in); !errors.As(err, &f) {
 			t.Errorf("process with a report = %+v, %v; want an error of the operator", got, err)
 		}
 	}

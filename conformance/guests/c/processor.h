@@ -101,9 +101,74 @@ struct setting { // tuple<string, string>
   struct bytes key, value;
 };
 
+struct optional_duration {
+  uint8_t some;
+  uint64_t secs;
+  uint32_t nanos;
+};
+
+struct optional_clock { // option<hybrid-logical-clock>
+  uint8_t some;
+  uint64_t secs;
+  uint32_t nanos;
+  uint64_t counter;
+  struct bytes node_id;
+};
+
+struct request_error { // state-store-error, metrics-error
+  uint8_t tag;
+  struct bytes text;
+};
+enum { REQUEST_ERROR };
+
+struct stored { // result<state-store-get-response, state-store-error>
+  uint8_t tag;
+  union {
+    struct {
+      uint8_t some;
+      struct bytes value;
+      struct optional_clock version;
+    };
+    struct request_error error;
+  };
+};
+
+struct set_request { // the parameters of set: too many to be passed one by one
+  struct bytes key, value;
+  struct optional_duration timeout;
+  struct optional_clock fencing_token;
+  uint8_t conditions;
+  struct optional_duration expires;
+};
+enum { ONLY_IF_DOES_NOT_EXIST, ONLY_IF_EQUAL_OR_DOES_NOT_EXIST, UNCONDITIONAL };
+
+struct set_response { // result<state-store-set-response, state-store-error>
+  uint8_t tag;
+  union {
+    struct {
+      uint8_t done;
+      struct optional_clock version;
+    };
+    struct request_error error;
+  };
+};
+
+struct label {
+  struct bytes key, value;
+};
+
+struct metrics_result { // result<_, metrics-error>
+  uint8_t tag;
+  struct request_error error;
+};
+
 _Static_assert(sizeof(struct message) == 120, "message");
 _Static_assert(sizeof(struct data_model) == 128, "data-model");
 _Static_assert(sizeof(struct result) == 136, "result");
+_Static_assert(sizeof(struct stored) == 64, "stored");
+_Static_assert(sizeof(struct set_request) == 112, "set_request");
+_Static_assert(sizeof(struct set_response) == 56, "set_response");
+_Static_assert(sizeof(struct metrics_result) == 16, "metrics_result");
 
 // ---- what the host offers ----
 
@@ -117,6 +182,17 @@ void buffer_read(uint32_t buffer, struct bytes *out);
 
 IMPORT("wasm-graph:processor/types@1.1.0", "[resource-drop]buffer")
 void buffer_drop(uint32_t buffer);
+
+IMPORT("wasm-graph:processor/state-store@1.1.0", "get")
+void store_get(const void *key, uint32_t key_len, uint32_t timeout_some, uint64_t timeout_secs, uint32_t timeout_nanos, struct stored *out);
+
+IMPORT("wasm-graph:processor/state-store@1.1.0", "set")
+void store_set(const struct set_request *request, struct set_response *out);
+
+// value_case is 0, u64; so value is the number itself.
+IMPORT("wasm-graph:processor/metrics@1.1.0", "add-to-counter")
+void add_to_counter(const char *name, uint32_t name_len, uint32_t value_case, uint64_t value, uint32_t labels_some, const struct label *labels,
+                    uint32_t labels_len, struct metrics_result *out);
 
 // LOG logs a string literal.
 #define LOG(level, message) host_log(level, CONTEXT, sizeof(CONTEXT) - 1, message, sizeof(message) - 1)
