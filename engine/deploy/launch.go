@@ -360,17 +360,30 @@ func (l *Launcher) fetchGraph(ctx context.Context, b *bound, p *parts, node reso
 		return fetched{}, &Failure{ConfigurationFailed, err}
 	}
 	g := fetched{definition: definition, digest: digest, modules: map[string]*processor.Module{}}
-	for _, ref := range definition.Modules() {
-		wasm, digest, err := artifacts.Component(ctx, ref)
+	refs := definition.Modules()
+	releases := make([]func(context.Context) error, len(refs))
+	modules, errs := processor.LoadAll(len(refs), func(n int) (*processor.Module, error) {
+		wasm, digest, err := artifacts.Component(ctx, refs[n])
 		if err != nil {
-			return fetched{}, &Failure{ModuleDownloadFailed, err}
+			return nil, &Failure{ModuleDownloadFailed, err}
 		}
-		m, release, err := l.modules.get(ctx, ref, digest, wasm)
+		m, release, err := l.modules.get(ctx, refs[n], digest, wasm)
 		if err != nil {
-			return fetched{}, &Failure{InstantiationFailed, err}
+			return nil, &Failure{InstantiationFailed, err}
 		}
-		g.modules[ref] = m
-		p.releases = append(p.releases, release)
+		releases[n] = release
+		return m, nil
+	})
+	for n, release := range releases {
+		if release != nil {
+			p.releases = append(p.releases, release)
+		}
+		g.modules[refs[n]] = modules[n]
+	}
+	for _, err := range errs {
+		if err != nil {
+			return fetched{}, err
+		}
 	}
 	problems = definition.CheckModules(func(ref string) ([]graph.Kind, error) {
 		var kinds []graph.Kind

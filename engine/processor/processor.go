@@ -22,8 +22,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -90,6 +93,28 @@ func Load(ctx context.Context, rt *component.Runtime, name string, wasm []byte) 
 		return nil, errors.Join(fmt.Errorf("processor: load %s: %w", name, err), c.Close(ctx))
 	}
 	return m, nil
+}
+
+// LoadAll loads the n modules of a graph: it calls load with each number below n, as
+// many at a time as there are processors, but at least two, since some may be waiting
+// for a registry. It returns what load returned, by number.
+func LoadAll(n int, load func(n int) (*Module, error)) ([]*Module, []error) {
+	modules, errs := make([]*Module, n), make([]error, n)
+	var work sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, max(2, runtime.GOMAXPROCS(0))) {
+		work.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				modules[i], errs[i] = load(i)
+			}
+		})
+	}
+	work.Wait()
+	return modules, errs
 }
 
 func newModule(c *component.Component) (*Module, error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,5 +216,30 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("Load: %v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// Modules are loaded side by side: two that wait for each other get on.
+func TestLoadAll(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	modules := make([]*processor.Module, 20)
+	for n := range modules {
+		modules[n] = &processor.Module{}
+	}
+	got, errs := processor.LoadAll(len(modules), func(n int) (*processor.Module, error) {
+		if n < 2 {
+			both.Done()
+			both.Wait()
+		}
+		if n == 7 {
+			return nil, errors.New("seven")
+		}
+		return modules[n], nil
+	})
+	for n := range modules {
+		if failed := n == 7; failed != (errs[n] != nil) || failed != (got[n] == nil) || !failed && got[n] != modules[n] {
+			t.Errorf("module %d: %p, %v", n, got[n], errs[n])
+		}
 	}
 }

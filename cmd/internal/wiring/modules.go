@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,23 +28,27 @@ import (
 // Modules are the modules of one definition, by reference.
 type Modules map[string]*processor.Module
 
-// LoadModules fetches and compiles the modules of d. What can't be fetched or
-// compiled, or lacks what an operation asks of it, is a problem at the place where d
-// asks for it.
+// LoadModules fetches and compiles the modules of d, side by side. What can't be
+// fetched or compiled, or lacks what an operation asks of it, is a problem at the place
+// where d asks for it.
 func LoadModules(ctx context.Context, compiler deploy.Compiler, source oras.Source, d *graph.Definition) (Modules, document.Problems) {
+	refs := d.Modules()
+	loaded, errs := processor.LoadAll(len(refs), func(n int) (*processor.Module, error) {
+		artifact, err := source.Fetch(ctx, refs[n], oras.Component)
+		if err != nil {
+			return nil, err
+		}
+		return compiler.Load(ctx, refs[n], artifact.Content)
+	})
 	modules := Modules{}
 	problems := d.CheckModules(func(ref string) ([]graph.Kind, error) {
-		artifact, err := source.Fetch(ctx, ref, oras.Component)
-		if err != nil {
-			return nil, err
+		n := slices.Index(refs, ref)
+		if errs[n] != nil {
+			return nil, errs[n]
 		}
-		module, err := compiler.Load(ctx, ref, artifact.Content)
-		if err != nil {
-			return nil, err
-		}
-		modules[ref] = module
+		modules[ref] = loaded[n]
 		var kinds []graph.Kind
-		for _, k := range module.Kinds() {
+		for _, k := range loaded[n].Kinds() {
 			kinds = append(kinds, graph.Kind(k))
 		}
 		return kinds, nil
