@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -245,5 +246,76 @@ func TestCompileFirstError(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "offset 0xa:") {
 			t.Fatalf("error is %v, want one at offset 0xa", err)
 		}
+	}
+}
+
+// numbered returns a component that instantiates a core module with a memory and a
+// function that has the bytes in it.
+func numbered(number ...byte) []byte {
+	module := append([]byte("\x00asm\x01\x00\x00\x00"+
+		"\x01\x04\x01\x60\x00\x00"+ // type
+		"\x03\x02\x01\x00"+ // function
+		"\x05\x03\x01\x00\x01"), // memory
+		0x0a, byte(7+len(number)), 1, byte(5+len(number)), 0, 0x41) // code: i32.const
+	for _, b := range number {
+		module = append(module, b|0x80)
+	}
+	module = append(module, 0, 0x1a, 0x0b) // drop, end
+	wasm := append([]byte("\x00asm\x0d\x00\x01\x00"), 1, byte(len(module)))
+	return append(append(wasm, module...), 2, 4, 1, 0, 0, 0) // one core instance
+}
+
+// A component that is closed leaves nothing behind, neither on the heap nor, where that
+// can be seen, in mappings: of native code, and of memories that a guest may grow to.
+func TestCloseFrees(t *testing.T) {
+	rt := newRuntime(t)
+	number := byte(0)
+	round := func() {
+		number++ // an engine that knows a module has nothing to allocate
+		c, err := rt.Compile(t.Context(), "number", numbered(number, number))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var instances []*component.Instance
+		for range 3 { // of one code
+			i, err := c.Instantiate(t.Context(), component.InstanceConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			instances = append(instances, i)
+		}
+		for _, i := range instances {
+			if err := i.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := func() (heap uint64, mappings int) {
+		for range 3 { // native code is freed by finalizers, which run after a collection
+			runtime.GC()
+			runtime.Gosched()
+		}
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		maps, _ := os.ReadFile("/proc/self/maps")
+		return stats.HeapAlloc, bytes.Count(maps, []byte("\n"))
+	}
+	for range 10 { // what is made once
+		round()
+	}
+	heapBefore, mappingsBefore := used()
+	const rounds = 200
+	for range rounds {
+		round()
+	}
+	heap, mappings := used()
+	if grown := int64(heap) - int64(heapBefore); grown > rounds*1<<10 {
+		t.Errorf("the heap has grown by %d bytes in %d rounds", grown, rounds)
+	}
+	if grown := mappings - mappingsBefore; grown > rounds/4 {
+		t.Errorf("there are %d mappings more after %d rounds", grown, rounds)
 	}
 }
