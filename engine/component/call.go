@@ -41,12 +41,28 @@ func (i *Instance) Func(iface, name string) *Func {
 func (f *Func) Type() *types.Func { return f.plan.Signature.Type() }
 
 // Call calls the function with one value a parameter, and returns its result, the
-// zero Value where it has none. Strings and bytes of the result are the caller's.
-// A trap is an error of type *Trap.
+// zero Value where it has none. Everything in the result is the caller's. A trap is
+// an error of type *Trap.
 func (f *Func) Call(ctx context.Context, args ...value.Value) (value.Value, error) {
-	d := dynamic{signature: f.plan.Signature, args: args}
-	err := f.Invoke(ctx, &d)
-	return d.result, err
+	return f.CallIn(ctx, nil, args...)
+}
+
+// CallIn is Call with a result that lives in a, until its Reset. It allocates nothing
+// beyond what a needs to grow.
+func (f *Func) CallIn(ctx context.Context, a *value.Arena, args ...value.Value) (value.Value, error) {
+	i := f.instance
+	if err := f.enter(); err != nil {
+		return value.Value{}, err
+	}
+	defer i.busy.Store(false)
+	d := &i.dynamic
+	d.signature, d.arena = f.plan.Signature, a
+	d.args = append(d.args[:0], args...) // args stays on the caller's stack
+	err := f.invoke(ctx, d)
+	v := d.result
+	clear(d.args)
+	d.result, d.arena = value.Value{}, nil
+	return v, err
 }
 
 // A Codec lowers the arguments and lifts the result of one call by hand: the fast
@@ -61,6 +77,7 @@ type Codec interface {
 // dynamic is the Codec of dynamic values.
 type dynamic struct {
 	signature *abi.Signature
+	arena     *value.Arena // of the result; nil where it is to be kept
 	args      []value.Value
 	result    value.Value
 }
@@ -70,20 +87,37 @@ func (d *dynamic) LowerParams(f *abi.Frame, stack []uint64) error {
 }
 
 func (d *dynamic) LiftResult(f *abi.Frame, stack []uint64) (err error) {
+	if d.arena != nil {
+		f.LiftInto(d.arena)
+	}
 	d.result, err = d.signature.LiftResult(f, stack)
 	return err
 }
 
-// Invoke calls the function through a codec.
+// Invoke calls the function through a codec. It allocates nothing itself.
 func (f *Func) Invoke(ctx context.Context, c Codec) error {
+	if err := f.enter(); err != nil {
+		return err
+	}
+	defer f.instance.busy.Store(false)
+	return f.invoke(ctx, c)
+}
+
+// enter takes the instance for one call. Who got it gives it back.
+func (f *Func) enter() error {
 	i := f.instance
 	if !i.busy.CompareAndSwap(false, true) {
 		return fmt.Errorf("component %s: %s: %w", i.component.name, f.plan.Name, ErrBusy)
 	}
-	defer i.busy.Store(false)
 	if i.poison != nil {
+		i.busy.Store(false)
 		return fmt.Errorf("component %s: %s: %w: %w", i.component.name, f.plan.Name, ErrPoisoned, i.poison)
 	}
+	return nil
+}
+
+func (f *Func) invoke(ctx context.Context, c Codec) error {
+	i := f.instance
 	i.enter(ctx, i.config.Deadline)
 	err := i.invoke(f.lift, c)
 	i.leave()
@@ -116,7 +150,7 @@ func (i *Instance) invoke(n int, c Codec) error {
 	a := i.push(p)
 	f := &a.frame
 	f.Export = true
-	f.Begin(&i.context, &i.heaps[plan.Heap], false)
+	f.Begin(&i.context, &i.heaps[plan.Heap], abi.Kept)
 	stack := a.slots(plan.Signature.StackSize())
 	if err := c.LowerParams(f, stack); err != nil {
 		return fmt.Errorf("lower parameters: %w", err)
@@ -175,7 +209,7 @@ func (a *activation) slots(n int) []uint64 {
 // callImport calls host function n for the guest.
 func (i *Instance) callImport(ctx context.Context, n int, t *link.Trampoline, stack []uint64) {
 	p := &i.parts[t.Instance]
-	a := i.lowerTo(p, t, true)
+	a := i.lowerTo(p, t, abi.Aliased)
 	f := &a.frame
 	args, err := t.Signature.LiftParams(f, stack)
 	i.check(t, err)
@@ -197,12 +231,12 @@ func (i *Instance) lowered(p *part, t *link.Trampoline, f *abi.Frame, v value.Va
 // callAcross calls another part of the component for the guest.
 func (i *Instance) callAcross(t *link.Trampoline, stack []uint64) {
 	p := &i.parts[t.Instance]
-	a := i.lowerTo(p, t, false) // the callee may move the caller's memory
+	a := i.lowerTo(p, t, abi.Brief) // the callee may move the caller's memory
 	f := &a.frame
 	args, err := t.Signature.LiftParams(f, stack)
 	i.check(t, err)
 	lift := &i.component.plan.Lifts[t.Callee.Lift]
-	a.codec = dynamic{signature: lift.Signature, args: args}
+	a.codec = dynamic{signature: lift.Signature, arena: f.Own(), args: args}
 	err = i.invoke(t.Callee.Lift, &a.codec)
 	i.check(t, err)
 	f.Stale()
@@ -212,13 +246,13 @@ func (i *Instance) callAcross(t *link.Trampoline, stack []uint64) {
 }
 
 // lowerTo begins a call out of part p.
-func (i *Instance) lowerTo(p *part, t *link.Trampoline, alias bool) *activation {
+func (i *Instance) lowerTo(p *part, t *link.Trampoline, life abi.Lifetime) *activation {
 	if p.stuck {
 		i.check(t, errLeave)
 	}
 	a := i.push(p)
 	a.frame.Export = false
-	a.frame.Begin(&i.context, &i.heaps[t.Heap], alias)
+	a.frame.Begin(&i.context, &i.heaps[t.Heap], life)
 	return a
 }
 

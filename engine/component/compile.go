@@ -175,6 +175,7 @@ func (c *Component) rewriteCore(s *link.Instantiate, m *rewrite.Module) ([]byte,
 			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
 		},
 		Memory: func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
+		Batch:  s.Reallocs,
 	}
 	if c.plan.Exceptions != s.Slot {
 		options.Exceptions = c.exceptions()

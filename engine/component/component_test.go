@@ -139,6 +139,36 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// TestCallIn makes calls whose results live in the caller's arena.
+func TestCallIn(t *testing.T) {
+	env := &component.Interface{
+		Name: "test:host/env@1.3.4", Type: declare(t, "env", envWIT),
+		Funcs: map[string]component.HostFunc{
+			"log": func(*component.Call, []value.Value) (value.Value, error) { return value.Value{}, nil },
+		},
+	}
+	i := instantiate(t, compile(t, newRuntime(t), "text"), component.InstanceConfig{Imports: []*component.Interface{env}})
+	greet := i.Func("test:text/api@0.1.0", "greet")
+	kept, err := greet.Call(t.Context(), value.String("you"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var arena value.Arena
+	ctx, name := t.Context(), value.String("arena")
+	allocs := testing.AllocsPerRun(100, func() {
+		arena.Reset()
+		if got, err := greet.CallIn(ctx, &arena, name); err != nil || got.Str() != "hello, arena" {
+			t.Fatalf("greet = %q, %v", got.Str(), err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a call, want none", allocs)
+	}
+	if kept.Str() != "hello, you" {
+		t.Errorf("a kept result has become %q", kept.Str())
+	}
+}
+
 func TestMissingImportTraps(t *testing.T) {
 	rt := newRuntime(t)
 	c := compile(t, rt, "text")

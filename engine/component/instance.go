@@ -75,6 +75,7 @@ type Instance struct {
 	given     []core.Module // that the host gave
 	context   callContext
 	meter     meter
+	dynamic   dynamic // of the call from outside
 	busy      atomic.Bool
 	poison    error
 }
@@ -238,7 +239,12 @@ func (i *Instance) bindHeap(n int) (err error) {
 			return fmt.Errorf("core instance %d exports no memory %q", h.Memory.Slot, h.Memory.Name)
 		}
 	}
-	heap.Realloc, err = i.coreFunc(h.Realloc)
+	if heap.Realloc, err = i.coreFunc(h.Realloc); heap.Realloc != nil {
+		batch := i.slots[h.Realloc.Slot].Func(rewrite.BatchName(h.Realloc.Name))
+		if batch != nil && batch.Type().Equal(rewrite.BatchType()) { // or the guest's own
+			heap.Batch = batch
+		}
+	}
 	i.heaps[n] = heap
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/link"
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -47,7 +48,7 @@ func (p *part) finish(l *link.Lift, c Codec, stack []uint64) error {
 
 func (i *Instance) taskReturn(t *link.Trampoline, stack []uint64) {
 	p := &i.parts[t.Instance]
-	a := i.lowerTo(p, t, false)
+	a := i.lowerTo(p, t, abi.Kept)
 	args, err := t.Signature.LiftParams(&a.frame, stack)
 	i.check(t, err)
 	i.check(t, a.frame.Done())

@@ -61,6 +61,48 @@ type codec struct {
 	border int
 }
 
+// expectMessage announces the allocations that lowerMessage will make, in its order.
+func (c *codec) expectMessage(f *abi.Frame, m *message.Message) {
+	switch m.Kind {
+	case message.Raw:
+		c.expectPayload(f, m.Payload)
+		return
+	case message.Snapshot:
+		f.ExpectString(m.Time.Node)
+		f.ExpectString(m.Format)
+		c.expectPayload(f, m.Payload)
+		return
+	}
+	f.ExpectString(m.Time.Node)
+	f.Expect(1, uint64(len(m.Topic)))
+	if m.ContentType != "" {
+		f.ExpectString(m.ContentType)
+	}
+	c.expectPayload(f, m.Payload)
+	f.Expect(4, uint64(len(m.Properties))*propertySize)
+	for _, p := range m.Properties {
+		f.ExpectString(p.Key)
+		f.ExpectString(p.Value)
+	}
+	switch s := m.Schema; {
+	case s == nil:
+	case s.Reference != "":
+		f.ExpectString(s.Reference)
+	default:
+		f.ExpectString(s.Name)
+		f.ExpectString(s.Content)
+	}
+}
+
+func (c *codec) expectPayload(f *abi.Frame, b []byte) {
+	if !c.asBuffer(b) {
+		f.Expect(1, uint64(len(b)))
+	}
+}
+
+// asBuffer tells whether a payload is passed as a handle.
+func (c *codec) asBuffer(b []byte) bool { return len(b) >= c.border && c.resource >= 0 }
+
 // lowerMessage stores m as a data-model at ptr, which is checked to be good for
 // dataModelSize bytes.
 func (c *codec) lowerMessage(f *abi.Frame, m *message.Message, ptr uint32) error {
@@ -124,24 +166,29 @@ func lowerBytes[T string | []byte](f *abi.Frame, s T, ptr uint32) error {
 	if err != nil {
 		return err
 	}
-	m := f.Memory()
-	copy(m[at:], s)
-	x := m[ptr : ptr+bufferSize]
-	x[0] = caseBytes
-	le.PutUint32(x[4:], at)
-	le.PutUint32(x[8:], uint32(len(s)))
+	copy(f.Memory()[at:], s)
+	putBytes(f, ptr, at, uint32(len(s)))
 	return nil
 }
 
 func lowerString(f *abi.Frame, s string, ptr uint32) error {
-	if !utf8.ValidString(s) {
-		return fmt.Errorf("string %.40q is not valid UTF-8", s)
+	at, n, err := f.LowerString(s)
+	if err != nil {
+		return fmt.Errorf("string %.40q: %w", s, err)
 	}
-	return lowerBytes(f, s, ptr)
+	putBytes(f, ptr, at, n)
+	return nil
+}
+
+func putBytes(f *abi.Frame, ptr, at, n uint32) {
+	x := f.Memory()[ptr : ptr+bufferSize]
+	x[0] = caseBytes
+	le.PutUint32(x[4:], at)
+	le.PutUint32(x[8:], n)
 }
 
 func (c *codec) lowerPayload(f *abi.Frame, b []byte, ptr uint32) error {
-	if len(b) < c.border || c.resource < 0 {
+	if !c.asBuffer(b) {
 		return lowerBytes(f, b, ptr)
 	}
 	h, err := f.LowerOwn(c.resource, &buffer{b})
@@ -196,7 +243,11 @@ func (c *codec) lowerSchema(f *abi.Frame, s *message.Schema, ptr uint32) error {
 // dataModelSize bytes. What it returns shares nothing with the guest.
 func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err error) {
 	x := f.Memory()[ptr : ptr+dataModelSize]
-	m = &message.Message{}
+	n := uint32(0)
+	if x[0] == caseMessage {
+		n = le.Uint32(x[92:])
+	}
+	m, props := newMessage(n)
 	switch x[0] {
 	case caseRaw:
 		m.Kind = message.Raw
@@ -240,11 +291,27 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	if m.Payload, err = c.liftBytes(f, x[76:]); err != nil {
 		return nil, err
 	}
-	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), le.Uint32(x[92:])); err != nil {
+	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), n, props); err != nil {
 		return nil, err
 	}
 	m.Schema, err = c.liftSchema(f, x[96:])
 	return m, err
+}
+
+// few is how many properties a message has room for where it is.
+const few = 4
+
+// newMessage returns a message, and room for its n properties if they are few: both
+// are one allocation.
+func newMessage(n uint32) (*message.Message, []message.Property) {
+	if n == 0 || n > few {
+		return &message.Message{}, nil
+	}
+	both := &struct {
+		message.Message
+		properties [few]message.Property
+	}{}
+	return &both.Message, both.properties[:n:n]
 }
 
 func (c *codec) liftTimestamp(f *abi.Frame, x []byte) (hlc.Timestamp, error) {
@@ -279,16 +346,27 @@ func (c *codec) viewBytes(f *abi.Frame, x []byte) ([]byte, error) {
 	return b, err
 }
 
+// ownPayload is from which size on a payload gets memory of its own: a smaller one
+// shares an allocation with the text of its message.
+const ownPayload = 1 << 10
+
 // liftBytes is viewBytes with a copy where the bytes are the guest's.
 func (c *codec) liftBytes(f *abi.Frame, x []byte) ([]byte, error) {
 	b, guests, err := c.resolve(f, x)
-	if guests && len(b) > 0 {
+	switch {
+	case !guests || len(b) == 0:
+	case len(b) < ownPayload:
+		b = f.Copy(b)
+	default:
 		b = append(make([]byte, 0, len(b)), b...)
 	}
 	return b, err
 }
 
 func (c *codec) liftString(f *abi.Frame, x []byte) (string, error) {
+	if x[0] == caseBytes {
+		return f.LiftString(le.Uint32(x[4:]), le.Uint32(x[8:]))
+	}
 	b, err := c.viewBytes(f, x)
 	if err != nil {
 		return "", err
@@ -317,7 +395,8 @@ func (c *codec) resolve(f *abi.Frame, x []byte) (b []byte, guests bool, err erro
 	return nil, false, fmt.Errorf("invalid buffer discriminant %d, want less than 2", x[0])
 }
 
-func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32) ([]message.Property, error) {
+// liftProperties reads n properties into props or, where that is nil, into a new slice.
+func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props []message.Property) ([]message.Property, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -325,7 +404,9 @@ func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32) ([]message.Property,
 	if err != nil {
 		return nil, fmt.Errorf("user properties: %w", err)
 	}
-	props := make([]message.Property, n)
+	if props == nil {
+		props = make([]message.Property, n)
+	}
 	for i := range props {
 		if props[i].Key, err = c.liftString(f, list); err != nil {
 			return nil, err

@@ -168,6 +168,7 @@ func (c *call) LowerParams(f *abi.Frame, stack []uint64) error {
 	case operator.Accumulate:
 		size += 8
 	}
+	c.expect(f, size)
 	ptr, err := f.Realloc(8, size)
 	if err != nil {
 		return err
@@ -189,6 +190,22 @@ func (c *call) LowerParams(f *abi.Frame, stack []uint64) error {
 		}
 	}
 	return c.lowerMessage(f, c.message, ptr)
+}
+
+// expect announces the allocations of the arguments, in the order in which
+// LowerParams makes them.
+func (c *call) expect(f *abi.Frame, size uint64) {
+	f.Expect(8, size)
+	switch c.kind {
+	case operator.Branch, operator.Delay:
+		f.ExpectString(c.at.Node)
+	case operator.Accumulate:
+		f.Expect(8, uint64(len(c.batch))*dataModelSize)
+		for _, m := range c.batch {
+			c.expectMessage(f, m)
+		}
+	}
+	c.expectMessage(f, c.message)
 }
 
 func (c *call) lowerBatch(f *abi.Frame, ptr uint32) error {

@@ -154,36 +154,35 @@ func openOn(ctx context.Context, engineName string, wasm []byte) ([]route, error
 	if err != nil {
 		return nil, err
 	}
+	var arena value.Arena
 	process := instance.Func("wasm-graph:processor/map@1.1.0", "process")
 	return []route{
 		{name: "typed, " + engineName, call: func(ctx context.Context, m *message.Message) error { _, err := typed.Map(ctx, m); return err }},
 		{name: "generic, " + engineName, call: func(ctx context.Context, m *message.Message) error {
-			_, err := process.Call(ctx, dynamic(m))
+			arena.Reset()
+			_, err := process.CallIn(ctx, &arena, dynamic(&arena, m))
+			return err
+		}},
+		{name: "generic, results kept, " + engineName, call: func(ctx context.Context, m *message.Message) error {
+			arena.Reset()
+			_, err := process.Call(ctx, dynamic(&arena, m))
 			return err
 		}},
 	}, nil
 }
 
-// dynamic is m as a data-model value.
-func dynamic(m *message.Message) value.Value {
-	text := func(s string) value.Value {
-		v := value.String(s)
-		return value.Variant(1, &v)
-	}
-	data := func(b []byte) value.Value {
-		v := value.Bytes(b)
-		return value.Variant(1, &v)
-	}
-	props := make([]value.Value, len(m.Properties))
+// dynamic is m as a data-model value in a.
+func dynamic(a *value.Arena, m *message.Message) value.Value {
+	text := func(s string) value.Value { return a.Variant(1, value.String(s)) }
+	props := a.Values(len(m.Properties))
 	for i, p := range m.Properties {
-		props[i] = value.Tuple(text(p.Key), text(p.Value))
+		props[i] = a.Tuple(text(p.Key), text(p.Value))
 	}
-	v := value.Record(
-		value.Record(value.Record(value.U64(uint64(m.Time.Millis/1000)), value.U32(uint32(m.Time.Millis%1000)*1e6)),
+	return a.Variant(1, a.Record(
+		a.Record(a.Record(value.U64(uint64(m.Time.Millis/1000)), value.U32(uint32(m.Time.Millis%1000)*1e6)),
 			value.U64(m.Time.Counter), text(m.Time.Node)),
-		data([]byte(m.Topic)), value.Some(text(m.ContentType)), data(m.Payload),
-		value.Record(value.List(props)), value.None())
-	return value.Variant(1, &v)
+		a.Variant(1, value.Bytes([]byte(m.Topic))), a.Some(text(m.ContentType)), a.Variant(1, value.Bytes(m.Payload)),
+		a.Record(value.List(props)), value.None()))
 }
 
 // sample is a message as machines send them.

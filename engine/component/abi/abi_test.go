@@ -3,10 +3,12 @@
 package abi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -289,7 +291,7 @@ func drawValue(t *rapid.T, typ *types.Type) value.Value {
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.SampledFrom([]abi.Encoding{abi.UTF8, abi.UTF16, abi.Latin1UTF16}).Draw(t, "encoding"))
-		w.frame.Begin(context.Background(), w.frame.Heap, rapid.Bool().Draw(t, "alias"))
+		w.frame.Begin(context.Background(), w.frame.Heap, abi.Lifetime(rapid.IntRange(0, 2).Draw(t, "life")))
 		f := &types.Func{}
 		var args []value.Value
 		for range rapid.IntRange(0, 4).Draw(t, "params") {
@@ -410,15 +412,17 @@ func TestHostileRealloc(t *testing.T) {
 		{"out of bounds", "out of bounds", 1 << 40, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(abi.UTF8)
-			s := w.compile(t, &types.Func{Params: record(prim(types.String)).Fields})
-			w.Refuse = tt.refuse
-			if tt.refuse == nil {
-				w.frame.Heap.Realloc = wild{}
-			}
-			err := s.LowerParams(w.frame, []value.Value{value.String("x")}, make([]uint64, s.StackSize()))
-			if err == nil || !strings.Contains(err.Error(), tt.error) {
-				t.Errorf("LowerParams = %v, want an error with %q", err, tt.error)
+			for n := 1; n <= 2; n++ { // two at once are a batch
+				w := newWorld(abi.UTF8)
+				s := w.compile(t, &types.Func{Params: record(slices.Repeat([]*types.Type{prim(types.String)}, n)...).Fields})
+				w.Refuse = tt.refuse
+				if tt.refuse == nil {
+					w.frame.Heap.Realloc, w.frame.Heap.Batch = wild{}, wild{}
+				}
+				err := s.LowerParams(w.frame, slices.Repeat([]value.Value{value.String("x")}, n), make([]uint64, s.StackSize()))
+				if err == nil || !strings.Contains(err.Error(), tt.error) {
+					t.Errorf("LowerParams of %d = %v, want an error with %q", n, err, tt.error)
+				}
 			}
 		})
 	}
@@ -523,11 +527,127 @@ func FuzzLift(f *testing.F) {
 	f.Fuzz(func(t *testing.T, memory []byte, at uint32) {
 		w := newWorld(abi.Latin1UTF16)
 		w.Memory = memory
-		w.frame.Begin(context.Background(), w.frame.Heap, false)
+		w.frame.Begin(context.Background(), w.frame.Heap, abi.Kept)
 		typ := &types.Type{Kind: types.List, Elem: variant(prim(types.String), record(prim(types.Char), prim(types.U64)), nil,
 			&types.Type{Kind: types.List, Elem: prim(types.U8)}, &types.Type{Kind: types.Own, Resource: w.host})}
 		s := w.compile(t, &types.Func{Result: typ})
 		stack := []uint64{uint64(at), 0}
 		_, _ = s.LiftResult(w.frame, stack)
 	})
+}
+
+// TestBatches lowers random values into a guest that makes its allocations one by one,
+// and into one that makes many at once: they are the same ones, in the same order.
+func TestBatches(t *testing.T) {
+	batches := 0
+	rapid.Check(t, func(t *rapid.T) {
+		f := &types.Func{}
+		var args []value.Value
+		host := &types.Resource{Name: "file"}
+		for range rapid.IntRange(1, 6).Draw(t, "params") {
+			p := drawType(t, 3, host)
+			f.Params = append(f.Params, types.Field{Type: p})
+			args = append(args, drawValue(t, p))
+		}
+		s, err := abi.Compile(f, func(*types.Resource) (int, error) { return 0, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoding := rapid.SampledFrom([]abi.Encoding{abi.UTF8, abi.UTF8, abi.UTF16}).Draw(t, "encoding")
+		lower := func(single bool) *abitest.Guest {
+			g := abitest.NewGuest()
+			g.Single = single
+			frame := g.Frame(encoding, &abi.Table{}, &abi.Resource{Name: "file"})
+			for range 2 { // the second call finds nothing left of the first
+				frame.Begin(context.Background(), g.Heap(encoding), abi.Kept)
+				if err := s.LowerParams(frame, args, make([]uint64, s.StackSize())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return g
+		}
+		one, many := lower(true), lower(false)
+		if diff := cmp.Diff(one.Requests, many.Requests); diff != "" {
+			t.Fatalf("allocations (-one by one +batched):\n%s", diff)
+		}
+		if !bytes.Equal(one.Memory, many.Memory) {
+			t.Fatal("memories differ")
+		}
+		batches += many.Batches
+	})
+	if batches == 0 {
+		t.Error("nothing was batched")
+	}
+}
+
+// A list of strings takes one call of the guest for every 16 of them.
+func TestBatchesOfList(t *testing.T) {
+	w := newWorld(abi.UTF8)
+	s := w.compile(t, &types.Func{Params: []types.Field{{Type: &types.Type{Kind: types.List, Elem: prim(types.String)}}}})
+	list := make([]value.Value, 63) // and the list itself
+	for i := range list {
+		list[i] = value.String(strings.Repeat("x", i))
+	}
+	if err := s.LowerParams(w.frame, []value.Value{value.List(list)}, make([]uint64, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if w.Batches != 4 || len(w.Requests) != 64 {
+		t.Errorf("%d batches of %d allocations, want 4 of 64", w.Batches, len(w.Requests))
+	}
+	w.Refuse = errors.New("full")
+	w.frame.Begin(context.Background(), w.frame.Heap, abi.Kept)
+	if err := s.LowerParams(w.frame, []value.Value{value.List(list)}, make([]uint64, 2)); !errors.Is(err, w.Refuse) {
+		t.Errorf("error is %v, want %v", err, w.Refuse)
+	}
+}
+
+// What a codec announces and doesn't ask for is an error of its own.
+func TestExpectedOtherwise(t *testing.T) {
+	w := newWorld(abi.UTF8)
+	w.frame.Expect(4, 16)
+	if _, err := w.frame.Realloc(4, 8); err == nil || !strings.Contains(err.Error(), "not the one expected") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Values lifted into an arena, and those of a host call, take no memory of their own.
+func TestLiftsWithoutAllocation(t *testing.T) {
+	w := newWorld(abi.UTF8)
+	list := &types.Type{Kind: types.List, Elem: record(prim(types.String), prim(types.U32))}
+	s := w.compile(t, &types.Func{Params: []types.Field{{Type: list}}})
+	elem := value.Record(value.String("some text"), value.U32(7))
+	stack := make([]uint64, 2)
+	if err := s.LowerParams(w.frame, []value.Value{value.List([]value.Value{elem, elem, elem})}, stack); err != nil {
+		t.Fatal(err)
+	}
+	lift := func(life abi.Lifetime, a *value.Arena) {
+		w.frame.Begin(context.Background(), w.frame.Heap, life)
+		if a != nil {
+			a.Reset()
+			w.frame.LiftInto(a)
+		}
+		args, err := s.LiftParams(w.frame, stack)
+		if err != nil || args[0].Elems()[2].Field(0).Str() != "some text" {
+			t.Fatalf("lifted %v, %v", args, err)
+		}
+		if err := w.frame.Done(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var arena value.Arena
+	for _, tt := range []struct {
+		name string
+		lift func()
+		most float64
+	}{
+		{"into an arena", func() { lift(abi.Kept, &arena) }, 0},
+		{"aliased", func() { lift(abi.Aliased, nil) }, 0},
+		{"brief", func() { lift(abi.Brief, nil) }, 0},
+		{"kept", func() { lift(abi.Kept, nil) }, 2}, // values, text
+	} {
+		tt.lift()
+		if n := testing.AllocsPerRun(100, tt.lift); n > tt.most {
+			t.Errorf("%s: %v allocations, want %v", tt.name, n, tt.most)
+		}
+	}
 }

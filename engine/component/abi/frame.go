@@ -19,9 +19,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"unsafe"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
+	"github.com/wasm-graph/graphd/engine/component/rewrite"
 	"github.com/wasm-graph/graphd/engine/component/value"
 )
 
@@ -41,8 +43,10 @@ const (
 // that allocates in it, and how strings are encoded there. Memory and Realloc may
 // be nil where the signature needs none.
 type Heap struct {
-	Memory   core.Memory
-	Realloc  core.Func
+	Memory  core.Memory
+	Realloc core.Func
+	// Batch, if not nil, calls Realloc several times; see rewrite.BatchType.
+	Batch    core.Func
 	Encoding Encoding
 }
 
@@ -60,65 +64,59 @@ type Frame struct {
 	// counted, so that Done can tell whether it dropped them all.
 	Export bool
 
-	alias   bool
-	memory  []byte   // view of Heap.Memory, nil when stale
-	lenders []uint32 // handles lent to this call
+	life    Lifetime
+	into    *value.Arena // where lifted values go
+	own     value.Arena
+	given   bool   // values in own belong to others
+	lifted  int    // values
+	memory  []byte // view of Heap.Memory
+	lenders []uint32
 	borrows int
 	stack   [4]uint64
 
-	// Lifted values and text are carved out of chunks, so that a call makes one
-	// allocation of each and not one for each value. Chunks belong to whoever got
-	// values of them, except that those of aliasing values are used again.
-	values chunk[value.Value]
-	text   chunk[byte]
+	// Allocations to come, as rewrite.BatchType wants them. Those before next have been
+	// handed out; those from first to ready have been made, and pointers has them.
+	expected           []uint64
+	first, next, ready int
+	closed             bool // nothing more is expected
+	pointers           [rewrite.BatchSize]uint64
 }
 
-// chunk is room for the values of one call.
-type chunk[T any] struct {
-	whole []T // the latest chunk
-	free  []T // what is left of it
-	last  int // taken by the call before
-	taken int // by this call, of all chunks
-}
+// Lifetime says for how long lifted values are good.
+type Lifetime uint8
 
-// reset begins a call; keep says that nobody holds values of the chunk any more.
-func (c *chunk[T]) reset(keep bool) {
-	c.last, c.taken = c.taken, 0
-	if !keep {
-		c.whole = nil
-	}
-	c.free = c.whole
-}
-
-// take returns room for n values.
-func (c *chunk[T]) take(n int) []T {
-	if n > len(c.free) {
-		c.whole = make([]T, max(n, min(max(c.last-c.taken, c.taken), maxChunk)))
-		c.free = c.whole
-	}
-	v := c.free[:n:n]
-	c.free = c.free[n:]
-	c.taken += n
-	return v
-}
-
-// maxChunk bounds what one value that is kept can keep alive with it.
-const maxChunk = 1 << 10
+const (
+	// Kept values are copies, and belong to who lifted them.
+	Kept Lifetime = iota
+	// Brief values are copies, and good until Done.
+	Brief
+	// Aliased values share the guest's memory, and are good until it runs.
+	Aliased
+)
 
 // maxLifted bounds how many values one call may lift: a value is wider than the
 // bytes it comes from.
 const maxLifted = 1 << 22
 
-// Begin readies f for a call. With alias, lifted strings and bytes share the guest's
-// memory, and values are only valid until the guest runs or the next call begins.
-func (f *Frame) Begin(ctx context.Context, h *Heap, alias bool) {
-	f.Ctx, f.Heap, f.memory = ctx, h, nil
-	f.borrows = 0
+// Begin readies f for a call of which lifted values live as long as life says.
+func (f *Frame) Begin(ctx context.Context, h *Heap, life Lifetime) {
+	f.Ctx, f.Heap, f.life = ctx, h, life
+	f.borrows, f.lifted = 0, 0
 	f.lenders = f.lenders[:0]
-	f.values.reset(alias && f.alias)
-	f.text.reset(false)
-	f.alias = alias
+	f.forget()
+	if f.given {
+		f.own.Release()
+	}
+	f.given = life == Kept
+	f.into = &f.own
+	f.Stale()
 }
+
+// LiftInto makes lifted values live in a, until its Reset.
+func (f *Frame) LiftInto(a *value.Arena) { f.into, f.given = a, false }
+
+// Own is the arena of values that live until Done, unless they are Kept.
+func (f *Frame) Own() *value.Arena { return &f.own }
 
 // Done ends the call: lent handles are given back. For an export's call it is an
 // error when the guest still holds handles that were only lent to it.
@@ -127,9 +125,8 @@ func (f *Frame) Done() error {
 		f.Table.handles[i].lends--
 	}
 	f.lenders = f.lenders[:0]
-	f.memory = nil
-	if f.alias {
-		clear(f.values.whole) // let go of what they refer to
+	if f.life != Kept {
+		f.own.Reset()
 	}
 	if f.Export && f.borrows != 0 {
 		return fmt.Errorf("borrow handles still remain at the end of the call: %d", f.borrows)
@@ -138,53 +135,123 @@ func (f *Frame) Done() error {
 }
 
 // Stale tells f that the guest has run, so that its memory may have moved.
-func (f *Frame) Stale() { f.memory = nil }
+func (f *Frame) Stale() {
+	if f.Heap.Memory == nil {
+		f.memory = nil
+		return
+	}
+	m := f.Heap.Memory.Bytes()
+	if len(m) != len(f.memory) || unsafe.SliceData(m) != unsafe.SliceData(f.memory) {
+		f.memory = m
+	}
+}
 
 // Memory returns the guest's memory; the view is good until the guest runs, which
 // Realloc makes it do.
-func (f *Frame) Memory() []byte {
-	if f.memory == nil && f.Heap.Memory != nil {
-		f.memory = f.Heap.Memory.Bytes()
-	}
-	return f.memory
-}
+func (f *Frame) Memory() []byte { return f.memory }
 
 var (
 	errNoMemory  = errors.New("canonical options have no memory")
 	errNoRealloc = errors.New("canonical options have no realloc")
 )
 
+// maxExpected bounds the list of allocations to come.
+const maxExpected = 1 << 12
+
+// Expect announces the next call of Realloc but for those announced before. The guest
+// is then called once for several of them: its allocator runs as often, in the same
+// order and with the same arguments. It only can't see what was written between. Who
+// announces an allocation must make it. Where the guest can't do that, nothing happens.
+func (f *Frame) Expect(align uint32, size uint64) {
+	if f.closed {
+		return
+	}
+	if f.Heap.Batch == nil || size > math.MaxUint32 || len(f.expected) == maxExpected {
+		f.closed = true
+		return
+	}
+	f.expected = append(f.expected, uint64(align)<<32|size)
+}
+
+// ExpectString announces the allocation that LowerString makes for s.
+func (f *Frame) ExpectString(s string) {
+	if f.Heap.Encoding != UTF8 { // its size is not known yet
+		f.closed = true
+		return
+	}
+	f.Expect(1, uint64(len(s)))
+}
+
+// forget ends what was expected; more may be announced.
+func (f *Frame) forget() {
+	f.expected = f.expected[:0]
+	f.first, f.next, f.ready, f.closed = 0, 0, 0, false
+}
+
 // Realloc asks the guest for size bytes aligned to align (a power of two), and
 // checks what it returns.
 func (f *Frame) Realloc(align uint32, size uint64) (uint32, error) {
-	if f.Heap.Realloc == nil {
-		return 0, errNoRealloc
+	if f.next < len(f.expected) {
+		if f.expected[f.next] != uint64(align)<<32|size {
+			return 0, fmt.Errorf("abi: allocation of %d bytes, aligned to %d, is not the one expected", size, align)
+		}
+		if f.next == f.ready && len(f.expected)-f.next > 1 {
+			if err := f.batch(); err != nil {
+				return 0, err
+			}
+		}
 	}
-	if size > 1<<32-1 {
-		return 0, fmt.Errorf("allocation of %d bytes does not fit in the guest's memory", size)
+	var ptr uint32
+	if f.next < f.ready {
+		ptr = uint32(f.pointers[f.next-f.first])
+	} else {
+		if size > math.MaxUint32 {
+			return 0, fmt.Errorf("allocation of %d bytes does not fit in the guest's memory", size)
+		}
+		f.stack = [4]uint64{0, 0, uint64(align), size}
+		if err := f.allocate(f.Heap.Realloc, f.stack[:]); err != nil {
+			return 0, err
+		}
+		ptr = uint32(f.stack[0])
 	}
-	f.stack = [4]uint64{0, 0, uint64(align), size}
-	*f.Stuck = true
-	err := f.Heap.Realloc.Call(f.Ctx, f.stack[:])
-	*f.Stuck = false
-	f.memory = nil
-	if err != nil {
-		return 0, fmt.Errorf("realloc: %w", err)
+	if f.next++; f.next >= len(f.expected) {
+		f.forget()
 	}
-	ptr := uint32(f.stack[0])
 	if ptr&(align-1) != 0 {
 		return 0, fmt.Errorf("realloc returned unaligned pointer %#x for alignment %d", ptr, align)
 	}
-	if uint64(ptr)+size > uint64(len(f.Memory())) {
+	if uint64(ptr)+size > uint64(len(f.memory)) {
 		return 0, fmt.Errorf("realloc returned pointer %#x out of bounds for %d bytes", ptr, size)
 	}
 	return ptr, nil
 }
 
+// batch makes the next expected allocations.
+func (f *Frame) batch() error {
+	n := copy(f.pointers[:], f.expected[f.next:])
+	clear(f.pointers[n:])
+	f.first, f.ready = f.next, f.next+n
+	return f.allocate(f.Heap.Batch, f.pointers[:])
+}
+
+func (f *Frame) allocate(realloc core.Func, stack []uint64) error {
+	if realloc == nil {
+		return errNoRealloc
+	}
+	*f.Stuck = true
+	err := realloc.Call(f.Ctx, stack)
+	*f.Stuck = false
+	f.Stale()
+	if err != nil {
+		return fmt.Errorf("realloc: %w", err)
+	}
+	return nil
+}
+
 // View returns size bytes of the guest's memory at ptr, checked for bounds and
 // alignment. The view is good until the guest runs.
 func (f *Frame) View(ptr, align uint32, size uint64) ([]byte, error) {
-	m := f.Memory()
+	m := f.memory
 	if m == nil && f.Heap.Memory == nil {
 		return nil, errNoMemory
 	}
@@ -199,18 +266,25 @@ func (f *Frame) View(ptr, align uint32, size uint64) ([]byte, error) {
 
 // room returns room for n values.
 func (f *Frame) room(n int) ([]value.Value, error) {
-	if f.values.taken+n > maxLifted {
+	if f.lifted += n; f.lifted > maxLifted {
 		return nil, fmt.Errorf("more than %d values in one call", maxLifted)
 	}
-	return f.values.take(n), nil
+	return f.into.Values(n), nil
 }
 
-// Text returns b, which is the guest's, as a string: a copy, or with aliasing a view.
+// Text returns b, which is the guest's, as a string of the call's Lifetime.
 func (f *Frame) Text(b []byte) string {
-	if !f.alias {
-		c := f.text.take(len(b))
-		copy(c, b)
-		b = c
-	}
+	b = f.Copy(b)
 	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// Copy returns b, which is the guest's, with the call's Lifetime. Many small copies of
+// a call share one allocation.
+func (f *Frame) Copy(b []byte) []byte {
+	if f.life == Aliased {
+		return b
+	}
+	c := f.into.Bytes(len(b))
+	copy(c, b)
+	return c
 }

@@ -34,6 +34,8 @@ type layout struct {
 	discSize uint32 // of the discriminant, in bytes; of flags, all of them
 	payload  uint32 // offset of a case's payload
 	resource int    // own, borrow: the resource's number
+	// allocates says that lowering a value may take memory of the guest.
+	allocates bool
 }
 
 type field struct {
@@ -55,6 +57,7 @@ func (c *compiler) layout(t *types.Type) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.allocates = l.pointers()
 	c.done[t] = l
 	return l, nil
 }
@@ -93,6 +96,7 @@ func (c *compiler) make(t *types.Type) (*layout, error) {
 		if err := c.sequence(pair, t.Fields); err != nil {
 			return nil, err
 		}
+		pair.allocates = pair.pointers()
 		l.kind, l.elem, l.size, l.align, l.flat = types.List, pair, 8, 4, []core.ValueType{core.I32, core.I32}
 		return l, nil
 	case types.FixedList: // a tuple of equal types
@@ -270,6 +274,7 @@ func compile(t *types.Func, resource func(*types.Resource) (int, error), flatPar
 	if err := c.sequence(s.params, t.Params); err != nil {
 		return nil, fmt.Errorf("abi: parameters: %w", err)
 	}
+	s.params.allocates = s.params.pointers()
 	s.spillParams = len(s.params.flat) > flatParams
 	if t.Result != nil {
 		l, err := c.layout(t.Result)
@@ -326,24 +331,23 @@ func (s *Signature) StackSize() int { return s.stackSize }
 // NeedsMemory reports whether a canon lift of the signature needs a memory, and
 // whether it needs a realloc; both are also what a canon lower may need.
 func (s *Signature) NeedsMemory() bool {
-	return s.spillParams || s.spillResult || s.params.pointers() || s.result.pointers()
+	return s.spillParams || s.spillResult || s.params.allocates || s.result != nil && s.result.allocates
 }
 
+// pointers tells whether values of l have addresses in them; its parts know already.
+
 func (l *layout) pointers() bool {
-	if l == nil {
-		return false
-	}
 	switch l.kind {
 	case types.String, types.List:
 		return true
 	}
 	for _, f := range l.fields {
-		if f.layout.pointers() {
+		if f.layout.allocates {
 			return true
 		}
 	}
 	for _, c := range l.cases {
-		if c.pointers() {
+		if c != nil && c.allocates {
 			return true
 		}
 	}

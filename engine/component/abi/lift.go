@@ -140,7 +140,7 @@ func (f *Frame) lift(l *layout, stack []uint64) (value.Value, error) {
 func (f *Frame) load(l *layout, ptr uint32) (value.Value, error) {
 	switch l.kind {
 	case types.String, types.List:
-		m := f.Memory()[ptr : ptr+8]
+		m := f.memory[ptr : ptr+8]
 		return f.liftSequence(l, le.Uint32(m), le.Uint32(m[4:]))
 	case types.Record, types.Tuple:
 		elems, err := f.room(len(l.fields))
@@ -191,7 +191,7 @@ func product(k types.Kind, elems []value.Value) value.Value {
 
 // get reads size bytes at ptr.
 func (f *Frame) get(ptr, size uint32) uint64 {
-	m := f.Memory()[ptr : ptr+size]
+	m := f.memory[ptr : ptr+size]
 	switch size {
 	case 1:
 		return uint64(m[0])
@@ -227,20 +227,35 @@ func (f *Frame) liftSequence(l *layout, ptr, n uint32) (value.Value, error) {
 	return value.List(elems), nil
 }
 
-// LiftBytes returns a list<u8>: a copy, or with aliasing a view.
+// ownBytes is from which length on a list<u8> that is kept gets memory of its own.
+const ownBytes = 1 << 10
+
+// LiftBytes returns a list<u8> of the call's Lifetime.
 func (f *Frame) LiftBytes(ptr, n uint32) ([]byte, error) {
 	b, err := f.View(ptr, 1, uint64(n))
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
-	if f.alias {
-		return b, nil
+	if f.given && n >= ownBytes {
+		return append(make([]byte, 0, n), b...), nil
 	}
-	return append(make([]byte, 0, n), b...), nil
+	return f.Copy(b), nil
 }
 
 // LiftString returns a string, of a length as the guest's encoding counts it.
 func (f *Frame) LiftString(ptr, n uint32) (string, error) {
+	if end := uint64(ptr) + uint64(n); f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) && n <= maxString {
+		b := f.memory[ptr:end]
+		if !utf8.Valid(b) {
+			return "", errInvalidUTF8
+		}
+		return f.Text(b), nil
+	}
+	return f.liftString(ptr, n)
+}
+
+// liftString is LiftString for what is out of bounds, or not in UTF-8.
+func (f *Frame) liftString(ptr, n uint32) (string, error) {
 	switch f.Heap.Encoding {
 	case UTF16:
 		return f.liftUTF16(ptr, n)
@@ -250,14 +265,8 @@ func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 		}
 		return f.liftLatin1(ptr, n)
 	}
-	b, err := f.encoded(ptr, 1, uint64(n))
-	switch {
-	case err != nil:
-		return "", err
-	case !utf8.Valid(b):
-		return "", errInvalidUTF8
-	}
-	return f.Text(b), nil
+	_, err := f.encoded(ptr, 1, uint64(n))
+	return "", err
 }
 
 func (f *Frame) encoded(ptr, align uint32, size uint64) ([]byte, error) {

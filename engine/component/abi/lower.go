@@ -17,6 +17,7 @@ func (s *Signature) LowerParams(f *Frame, args []value.Value, stack []uint64) er
 	if len(args) != len(s.params.fields) {
 		return fmt.Errorf("abi: got %d arguments, want %d", len(args), len(s.params.fields))
 	}
+	f.expectAll(s.params, args, s.spillParams)
 	if s.spillParams {
 		ptr, err := f.Realloc(s.params.align, uint64(s.params.size))
 		if err != nil {
@@ -46,6 +47,7 @@ func (s *Signature) LowerResult(f *Frame, v value.Value, stack []uint64) error {
 		if _, err := f.View(at, s.result.align, uint64(s.result.size)); err != nil {
 			return fmt.Errorf("result: %w", err)
 		}
+		f.expectOne(s.result, v)
 		return f.store(s.result, v, at)
 	}
 	return f.lower(s.result, v, stack)
@@ -56,6 +58,67 @@ func (s *Signature) resultPointer() int {
 		return 1
 	}
 	return len(s.params.flat)
+}
+
+// expectAll announces the allocations of arguments, of which the first is for all of
+// them where they are passed in memory.
+func (f *Frame) expectAll(params *layout, args []value.Value, spilled bool) {
+	if !params.allocates || f.Heap.Batch == nil {
+		return
+	}
+	if spilled {
+		f.Expect(params.align, uint64(params.size))
+	}
+	for i, p := range params.fields {
+		if p.layout.allocates {
+			f.expect(p.layout, args[i])
+		}
+	}
+}
+
+// expectOne announces the allocations of a value.
+func (f *Frame) expectOne(l *layout, v value.Value) {
+	if l.allocates && f.Heap.Batch != nil {
+		f.expect(l, v)
+	}
+}
+
+// expect announces the allocations of a value whose layout has some. What is no value
+// of l ends it: lowering will say so.
+func (f *Frame) expect(l *layout, v value.Value) {
+	if v.Kind() != l.kind {
+		f.closed = true
+		return
+	}
+	switch l.kind {
+	case types.String:
+		f.ExpectString(v.Str())
+	case types.List:
+		f.Expect(l.elem.align, uint64(v.Len())*uint64(l.elem.size))
+		if l.elem.allocates {
+			for _, e := range v.Elems() {
+				f.expect(l.elem, e)
+			}
+		}
+	case types.Record, types.Tuple:
+		elems := v.Elems()
+		if len(elems) != len(l.fields) {
+			f.closed = true
+			return
+		}
+		for i, fl := range l.fields {
+			if fl.layout.allocates {
+				f.expect(fl.layout, elems[i])
+			}
+		}
+	default:
+		payload, err := l.check(v)
+		if err != nil {
+			f.closed = true
+		} else if payload != nil && payload.allocates {
+			f.expect(payload, v.Payload())
+		}
+	}
 }
 
 func mismatch(l *layout, v value.Value) error {
@@ -207,7 +270,7 @@ func (f *Frame) store(l *layout, v value.Value, ptr uint32) error {
 	case types.String, types.List:
 		p, n, err := f.lowerSequence(l, v)
 		if err == nil {
-			m := f.Memory()[ptr : ptr+8]
+			m := f.memory[ptr : ptr+8]
 			le.PutUint32(m, p)
 			le.PutUint32(m[4:], n)
 		}
@@ -243,7 +306,7 @@ func (f *Frame) storeFields(l *layout, elems []value.Value, ptr uint32) error {
 
 // put writes the low size bytes of bits at ptr.
 func (f *Frame) put(ptr, size uint32, bits uint64) {
-	m := f.Memory()[ptr : ptr+size]
+	m := f.memory[ptr : ptr+size]
 	switch size {
 	case 1:
 		m[0] = byte(bits)
@@ -286,7 +349,7 @@ func (f *Frame) LowerBytes(b []byte) (ptr, n uint32, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	copy(f.Memory()[ptr:], b)
+	copy(f.memory[ptr:], b)
 	return ptr, uint32(len(b)), nil
 }
 
@@ -315,7 +378,7 @@ func (f *Frame) LowerString(s string) (ptr, n uint32, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	copy(f.Memory()[ptr:], s)
+	copy(f.memory[ptr:], s)
 	return ptr, uint32(len(s)), nil
 }
 
@@ -331,7 +394,7 @@ func (f *Frame) lowerLatin1(s string) (ptr, n uint32, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	m := f.Memory()[ptr:]
+	m := f.memory[ptr:]
 	i := 0
 	for _, r := range s {
 		m[i] = byte(r)
@@ -352,7 +415,7 @@ func (f *Frame) lowerUTF16(s string, tag uint32) (ptr, n uint32, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	m := f.Memory()[ptr:ptr]
+	m := f.memory[ptr:ptr]
 	for _, r := range s {
 		if r1, r2 := utf16.EncodeRune(r); r1 != utf8.RuneError {
 			m = le.AppendUint16(le.AppendUint16(m, uint16(r1)), uint16(r2))

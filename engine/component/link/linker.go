@@ -22,6 +22,9 @@ const (
 	maxSlots       = 1 << 10
 )
 
+// maxReallocs is how many allocators of one core instance are told to the rewriter.
+const maxReallocs = 8
+
 // Error is a component that can't be linked: a definition at Offset is wrong.
 type Error struct {
 	Offset int // byte offset in the component
@@ -117,7 +120,8 @@ type linker struct {
 	used        map[*rewrite.Module]bool // instantiated
 	resources   map[*types.Resource]int
 	heaps       map[heapKey]int
-	definitions int // carried out, and parts of types made
+	slots       []*Instantiate // those behind slot 0
+	definitions int            // carried out, and parts of types made
 }
 
 func newLinker(limits rewrite.Limits, modules map[*binary.CoreModule]*rewrite.Module) *linker {
@@ -252,6 +256,7 @@ func (l *linker) step(step *Instantiate) (int, error) {
 		return 0, fmt.Errorf("the component unfolds to more than %d core instances", maxSlots)
 	}
 	l.plan.Steps = append(l.plan.Steps, step)
+	l.slots = append(l.slots, step)
 	return step.Slot, nil
 }
 
@@ -631,11 +636,24 @@ func (l *linker) heap(s *scope, o binary.CanonOptions) (int, error) {
 	if n, ok := l.heaps[key]; ok {
 		return n, nil
 	}
+	if h.Realloc != nil {
+		l.allocates(*h.Realloc)
+	}
 	n := len(l.plan.Heaps)
 	l.heaps[key] = n
 	l.plan.Heaps = append(l.plan.Heaps, h)
 	l.plan.Steps = append(l.plan.Steps, BindHeap(n))
 	return n, nil
+}
+
+// allocates notes that a core function is the realloc of a heap. Slot 0 has none.
+func (l *linker) allocates(f Ref) {
+	if f.Slot == 0 {
+		return
+	}
+	if s := l.slots[f.Slot-1]; len(s.Reallocs) < maxReallocs && !slices.Contains(s.Reallocs, f.Name) {
+		s.Reallocs = append(s.Reallocs, f.Name)
+	}
 }
 
 // heapKey tells heaps apart. No slot is negative.

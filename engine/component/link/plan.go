@@ -60,6 +60,8 @@ type Instantiate struct {
 	Size     int             // of the module, in bytes
 	Added    bool            // the component has no such module: it serves others
 	Memories []int           // the slots of the module's parts, in order
+	// Reallocs are exports that heaps allocate with: the first few of them.
+	Reallocs []string
 	args     map[string]coreInstance
 }
 

@@ -50,6 +50,7 @@ const (
 	opI32LtS             opcode = 0x48
 	opI32GtU             opcode = 0x4b
 	opI32LeU             opcode = 0x4d
+	opI64Eqz             opcode = 0x50
 	opI64LtS             opcode = 0x53
 	opI64GeS             opcode = 0x59
 	opI64GtU             opcode = 0x56

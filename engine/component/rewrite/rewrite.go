@@ -22,6 +22,8 @@
 //     split into chunks of 1 MiB, after their bounds have been checked, as the
 //     specification wants it: a trap comes before the first write.
 //   - Imports get the names that the linker gives them.
+//   - Allocators get a batch function beside them, so that the host can call one many
+//     times for the price of one call into the guest.
 //
 // What engines can't do, or can't do safely, is expressed by what they can, so that
 // all engines do the same:
@@ -54,7 +56,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "3"
+const Version = "4"
 
 // Name is a two-level import name.
 type Name struct {
@@ -86,6 +88,11 @@ type Options struct {
 	// that is called where an exception leaves the modules, and traps. It must be set
 	// if Exceptions is.
 	Uncaught Name
+	// Batch names exported allocators, functions of the type of the Canonical ABI's
+	// realloc. For each the module gets a batch function too, exported under BatchName,
+	// which calls it several times in a row: BatchType says how. A name that is of no
+	// such function, or whose BatchName is taken, is passed over.
+	Batch []string
 	// Stack is how many bytes of native stack, by estimate, the calls within an
 	// instance may take together. 0 means 1 MiB.
 	Stack uint32

@@ -45,6 +45,13 @@ type writer struct {
 	helperNames []string
 	guards      []uint32 // function index, by function export
 	start       uint32   // function index of a start function of ours, or 0
+	added       []addedExport
+}
+
+// addedExport is an export that the module didn't have, of a function by its new index.
+type addedExport struct {
+	name     string
+	function uint32
 }
 
 func newWriter(m *Module, opts Options) *writer {
@@ -109,6 +116,7 @@ func (w *writer) write() error {
 	})
 	w.addStart()
 	w.addGuards()
+	w.batches()
 	code, err := w.code()
 	if err != nil {
 		return err
@@ -381,6 +389,9 @@ func (w *writer) exportList() []byte {
 		default:
 			add(ex.Name, ex.Kind, ex.Index)
 		}
+	}
+	for _, ex := range w.added {
+		add(ex.name, Func, ex.function)
 	}
 	return append(appendU32(nil, count), b...)
 }
