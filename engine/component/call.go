@@ -302,8 +302,7 @@ func (i *Instance) builtin(t *link.Trampoline) *part {
 	return p
 }
 
-// missing is the host function of an import that nobody gives.
-func missing(name string) HostFunc {
-	err := fmt.Errorf("import %s is not provided by the host", name)
-	return func(*Call, []value.Value) (value.Value, error) { return value.Value{}, err }
+// missing is the host function of an import that nobody gives. The trap names the import.
+func missing(*Call, []value.Value) (value.Value, error) {
+	return value.Value{}, errors.New("the host does not provide it")
 }

@@ -1,38 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package component runs WebAssembly components from Go.
-//
-// A component is a sandboxed program with a typed interface: it imports and
-// exports functions over strings, lists, records, variants and resources, as its
-// WIT world declares. This package takes what today's toolchains emit (main, shim,
-// fixup and adapter core modules, nested components, resources, the WASI 0.2
-// imports) and offers each exported function as a Go method call. It knows
-// nothing of what the components are for.
-//
-// There are three phases, and a type for each:
-//
-//   - A [Runtime] compiles. It holds a core engine and the limits, and lives as
-//     long as the process.
-//   - A [Component] is compiled: decoded, linked into a plan, its core modules
-//     rewritten so that they can be stopped, every signature made a plan. It is
-//     immutable and shared.
-//   - An [Instance] runs. It has its own memory, handles and limits, serves one
-//     call at a time, and is thrown away after a trap.
-//
-// What a component imports comes as [Interface] values, one set an instance:
-// package wasi has those of WASI. Everything a component isn't given traps when it
-// is called, and nothing of the host leaks in otherwise.
-//
-// Whatever a guest does (an endless loop, a recursion without end, a pointer out
-// of bounds, a bad handle) ends in an error of type *[Trap]; the process goes on.
-//
-// The rules are those of WebAssembly/component-model, design/mvp: Explainer.md,
-// Binary.md, CanonicalABI.md. Of the asynchronous parts, those work that need no
-// scheduler: an async function that returns without waiting can be called. Values of
-// stream and future types can't be passed, and a built-in that would wait, or that
-// serves waiting, traps with its name. Core modules may use WebAssembly 2.0, tail
-// calls, extended constant expressions, several memories, and exceptions without
-// references to them.
 package component
 
 import (

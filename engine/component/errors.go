@@ -5,6 +5,7 @@ package component
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -55,7 +56,7 @@ func (i *Instance) trap(function string, err error) *Trap {
 	}
 	t := &Trap{Component: i.component.name, Function: function, Cause: err}
 	if c := (*core.Trap)(nil); errors.As(err, &c) {
-		t.Backtrace = c.Backtrace
+		t.Backtrace = ofGuest(c.Backtrace)
 		if c.Cause != nil {
 			t.Cause = c.Cause // what a host function said, without the engine's wrapping
 		} else if i.refusedMemory() {
@@ -63,4 +64,12 @@ func (i *Instance) trap(function string, err error) *Trap {
 		}
 	}
 	return t
+}
+
+// ofGuest returns the part of a backtrace that is the guest's: without the host's
+// functions, and without those that package rewrite put into its modules.
+func ofGuest(backtrace []string) []string {
+	return slices.DeleteFunc(slices.Clone(backtrace), func(name string) bool {
+		return strings.HasPrefix(name, "graphd.") || strings.Contains(name, ".graphd.")
+	})
 }

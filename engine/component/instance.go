@@ -341,7 +341,7 @@ func lookup(g *Interface, t *link.Trampoline, m *types.Matcher) (HostFunc, error
 			}
 		}
 	}
-	return missing(path.String()), nil
+	return missing, nil
 }
 
 // Close frees the instance: host objects that it still owns are dropped, its

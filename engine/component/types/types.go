@@ -134,6 +134,19 @@ const (
 	SortCoreModule
 )
 
+// String returns what such a thing is called, "function" for one.
+func (s Sort) String() string {
+	if int(s) < len(sortNames) && sortNames[s] != "" {
+		return sortNames[s]
+	}
+	return "invalid"
+}
+
+var sortNames = [...]string{
+	SortFunc: "function", SortType: "type", SortInstance: "instance", SortComponent: "component",
+	SortCoreModule: "core module",
+}
+
 // Extern is a named import or export. Exactly one of the fields after Sort has
 // meaning, the one of that sort; a type extern is either a value type (Type) or a
 // resource (Resource).

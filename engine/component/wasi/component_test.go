@@ -36,13 +36,12 @@ world guest {
   export copy: func() -> u64;
 }`
 
-// compileGuest makes a component of testdata/guest.wasm against the declarations of
+// GuestComponent makes a component of testdata/guest.wasm against the declarations of
 // this package.
-func compileGuest(t *testing.T) *component.Component {
-	t.Helper()
+func GuestComponent() ([]byte, error) {
 	module, err := os.ReadFile("testdata/guest.wasm")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	all := fstest.MapFS{"guest.wit": {Data: []byte(guestWIT)}}
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -54,17 +53,22 @@ func compileGuest(t *testing.T) *component.Component {
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	packages, err := wit.Parse(all)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	world, err := packages.World("guest")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	data, err := encode.Component(module, world, encode.Options{})
+	return encode.Component(module, world, encode.Options{})
+}
+
+func compileGuest(t *testing.T) *component.Component {
+	t.Helper()
+	data, err := GuestComponent()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,9 +116,12 @@ func (e *Engine) Load(ctx context.Context, digest [32]byte) core.Module {
 	return nil
 }
 
+// hostModule is what backtraces call the host; rewritten modules call helpers so, too.
+const hostModule = "graphd"
+
 // CompileHost makes a module of host functions.
 func (e *Engine) CompileHost(ctx context.Context, funcs []core.HostFunc) (core.Module, error) {
-	builder := e.runtime.NewHostModuleBuilder("host")
+	builder := e.runtime.NewHostModuleBuilder(hostModule)
 	seen := make(map[string]bool, len(funcs))
 	for _, f := range funcs {
 		if seen[f.Name] {
