@@ -272,12 +272,12 @@ func crashAt(t *testing.T, topology string, create func(*testing.T) func() (wind
 				t.Fatal(err)
 			}
 			m.cut = store
-			p, halt := m.boot(t, t.Errorf)
+			p := m.boot(t, t.Errorf)
 			deadline := time.Now().Add(2 * time.Minute)
 			for p.on.Load() && time.Now().Before(deadline) {
 				time.Sleep(100 * time.Millisecond)
 			}
-			err = halt()
+			err = p.halt()
 			if crashed = !p.on.Load(); err != nil && !crashed {
 				t.Errorf("Run: %v", err)
 			}

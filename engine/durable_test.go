@@ -28,6 +28,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/operator/native"
 	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/schedule"
 	windows "github.com/wasm-graph/graphd/engine/window"
 	windowmemory "github.com/wasm-graph/graphd/engine/window/memory"
 )
@@ -40,12 +41,21 @@ type scenario struct {
 	Crashes  []crash
 	Full     []crash // when the disk is full
 	Parallel int     // instances of each map, filter and branch
+	Swaps    []swap
+	Memory   bool // windows are not on disk
 }
 
 // input is a message: what and when, in milliseconds from the beginning.
 type input struct {
 	At, Stamp, Source int
 	Text              string
+}
+
+// swap is when the graph is replaced by an equal one. One that is broken makes nothing
+// of windows that others have begun.
+type swap struct {
+	At     int
+	Broken bool
 }
 
 // crash is a time and how long it lasts, in milliseconds.
@@ -55,6 +65,7 @@ type crash struct{ At, For int }
 type machine struct {
 	topology string
 	parallel int
+	volatile bool // windows are not on disk
 	began    time.Time
 	disk     windowmemory.Store
 	cut      *cutStore // instead of disk, whose commits take their time
@@ -62,6 +73,7 @@ type machine struct {
 	sources  []*memory.Source
 
 	mu        sync.Mutex
+	versions  int
 	delivered map[string][]string // by sink: "milliseconds payload", in order
 }
 
@@ -182,9 +194,13 @@ func choose(m *message.Message, salt string) uint32 {
 	return h.Sum32()
 }
 
+// byProperty says on what an accumulate has staged which version it was.
+const byProperty = "by"
+
 // implement returns an operator of that kind, which does the same at each run. An
-// accumulate makes a JSON array of what it gets; of two sources, sorted.
-func implement(name string, kind operator.Kind, sorted bool) *native.Operator {
+// accumulate makes a JSON array of what it gets; of two sources, sorted. Of a broken
+// version, it takes nothing that another has staged.
+func implement(name string, kind operator.Kind, sorted bool, version string, broken bool) *native.Operator {
 	switch kind {
 	case operator.Map:
 		return &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
@@ -204,6 +220,11 @@ func implement(name string, kind operator.Kind, sorted bool) *native.Operator {
 		return window10()
 	default:
 		return &native.Operator{Accumulate: func(_ context.Context, staged *message.Message, batch []*message.Message) (*message.Message, error) {
+			for _, p := range staged.Properties {
+				if broken && p.Key == byProperty && p.Value != version {
+					return nil, refuse("made by version " + p.Value)
+				}
+			}
 			parts := []string{name}
 			if len(staged.Payload) > 0 {
 				if err := json.Unmarshal(staged.Payload, &parts); err != nil {
@@ -220,6 +241,7 @@ func implement(name string, kind operator.Kind, sorted bool) *native.Operator {
 				slices.Sort(parts[1:])
 			}
 			out := staged.Clone()
+			out.Properties = []message.Property{{Key: byProperty, Value: version}}
 			var err error
 			out.Payload, err = json.Marshal(parts)
 			return out, err
@@ -246,22 +268,59 @@ func slow(parallel int, name string, o *native.Operator) *native.Operator {
 	return o
 }
 
-// boot starts the graph on m.
-func (m *machine) boot(t *testing.T, fault func(string, ...any)) (p *power, halt func() error) {
-	p = &power{machine: m}
-	p.on.Store(true)
-	c := engine.Config{
-		Plan: planOf(t, m.topology), HLC: hlc.NewClock(hlc.Config{Node: "here", Now: time.Now}),
-		Windows: p.windows(), Grace: time.Minute, DeadLetter: newPoweredSink("dead", p),
-		Options: plan.Options{DeadLetter: "a/b"},
-	}
-	widen(c.Plan, m.parallel)
-	for _, n := range c.Plan.Nodes {
+// version returns what the graph does, made anew.
+func (m *machine) version(t *testing.T, broken bool) engine.Version {
+	m.versions++
+	v := engine.Version{Plan: planOf(t, m.topology), Options: plan.Options{DeadLetter: "a/b"}}
+	widen(v.Plan, m.parallel)
+	for _, n := range v.Plan.Nodes {
 		var o operator.Opener
 		if n.Module != "" {
-			o = slow(m.parallel, n.Operation, implement(n.Operation, n.Kind, len(m.sources) > 1))
+			o = slow(m.parallel, n.Operation, implement(n.Operation, n.Kind, len(m.sources) > 1, fmt.Sprint(m.versions), broken))
 		}
-		c.Openers = append(c.Openers, o)
+		v.Openers = append(v.Openers, o)
+	}
+	return v
+}
+
+// process is the graph at work on a machine.
+type process struct {
+	*power
+	graph    *engine.Graph
+	halt     func() error
+	swapping sync.WaitGroup
+}
+
+// swap replaces the graph, and doesn't wait until that is done.
+func (p *process) swap(t *testing.T, broken bool, fault func(string, ...any)) {
+	v := p.version(t, broken)
+	if !p.volatile {
+		v.Windows = p.windows()
+	}
+	p.swapping.Go(func() {
+		err := p.graph.Swap(t.Context(), v)
+		var carry *schedule.CarryError
+		switch {
+		case errors.As(err, &carry) && broken, errors.Is(err, engine.ErrNotRunning), err == nil:
+		case errors.As(err, &carry) && strings.Contains(err.Error(), ": bad"):
+			// Nothing but what nobody can take was there to be tried.
+		default:
+			fault("swap: %v", err)
+		}
+	})
+}
+
+// boot starts the graph on m.
+func (m *machine) boot(t *testing.T, fault func(string, ...any)) *process {
+	p := &power{machine: m}
+	p.on.Store(true)
+	v := m.version(t, false)
+	c := engine.Config{
+		Plan: v.Plan, Options: v.Options, Openers: v.Openers, HLC: hlc.NewClock(hlc.Config{Node: "here", Now: time.Now}),
+		Grace: time.Minute, DeadLetter: newPoweredSink("dead", p),
+	}
+	if !m.volatile {
+		c.Windows = p.windows()
 	}
 	for i := range c.Plan.Sources {
 		c.Sources = append(c.Sources, &poweredSource{m.sources[i], p})
@@ -276,14 +335,17 @@ func (m *machine) boot(t *testing.T, fault func(string, ...any)) (p *power, halt
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
-	return p, func() error {
+	process := &process{power: p, graph: g}
+	process.halt = func() error {
 		cancel()
 		err := <-ended
+		process.swapping.Wait()
 		if s := g.Stats(); s.Late != 0 {
 			fault("%d messages were counted late", s.Late)
 		}
 		return err
 	}
+	return process
 }
 
 // outcome is what a scenario came to.
@@ -291,13 +353,14 @@ type outcome struct {
 	Delivered map[string][]string // by sink: first deliveries in order
 	Left      []string            // windows left in the store
 	Unsettled int
+	Repeated  int // deliveries of what was delivered before
 	Faults    []string
 }
 
 // play runs a scenario to its end.
 func (s scenario) play(t *testing.T) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &machine{topology: s.Topology, parallel: s.Parallel, began: time.Now(), delivered: map[string][]string{}}
+		m := &machine{topology: s.Topology, parallel: s.Parallel, volatile: s.Memory, began: time.Now(), delivered: map[string][]string{}}
 		for range s.Sources {
 			m.sources = append(m.sources, memory.NewSource(0))
 		}
@@ -307,7 +370,7 @@ func (s scenario) play(t *testing.T) (o outcome) {
 		}
 		var events []event
 		fault := func(format string, args ...any) { o.Faults = append(o.Faults, fmt.Sprintf(format, args...)) }
-		p, halt := m.boot(t, fault)
+		p := m.boot(t, fault)
 		for i, in := range s.Inputs {
 			events = append(events, event{in.At, func() {
 				err := m.sources[in.Source].Publish(&message.Message{
@@ -323,10 +386,13 @@ func (s scenario) play(t *testing.T) (o outcome) {
 			events = append(events, event{c.At, func() {
 				p.on.Store(false)
 				// It ends with an error, unless nothing was under way.
-				_ = halt()
+				_ = p.halt()
 				time.Sleep(time.Duration(c.For) * time.Millisecond)
-				p, halt = m.boot(t, fault)
+				p = m.boot(t, fault)
 			}})
+		}
+		for _, c := range s.Swaps {
+			events = append(events, event{c.At, func() { p.swap(t, c.Broken, fault) }})
 		}
 		for _, f := range s.Full {
 			events = append(events, event{f.At, func() { m.full.Store(true) }}, event{f.At + f.For, func() { m.full.Store(false) }})
@@ -337,7 +403,7 @@ func (s scenario) play(t *testing.T) (o outcome) {
 			e.do()
 		}
 		time.Sleep(5 * time.Minute)
-		if err := halt(); err != nil {
+		if err := p.halt(); err != nil {
 			fault("Run: %v", err)
 		}
 		o.Delivered = map[string][]string{}
@@ -345,6 +411,8 @@ func (s scenario) play(t *testing.T) (o outcome) {
 			for _, text := range texts {
 				if !slices.Contains(o.Delivered[sink], text) {
 					o.Delivered[sink] = append(o.Delivered[sink], text)
+				} else {
+					o.Repeated++
 				}
 			}
 		}
@@ -417,12 +485,14 @@ func drawTopology(t *rapid.T, sources int) string {
 	return strings.Join(paths, " ")
 }
 
-func drawScenario(t *rapid.T) scenario {
+// drawScenario draws a scenario of crashes; pause is the longest between two messages,
+// in milliseconds.
+func drawScenario(t *rapid.T, pause int) scenario {
 	s := scenario{Sources: rapid.IntRange(1, 2).Draw(t, "sources")}
 	s.Topology = drawTopology(t, s.Sources)
 	at := 0
 	for range rapid.IntRange(1, 150).Draw(t, "messages") {
-		at += rapid.IntRange(0, 400).Draw(t, "pause")
+		at += rapid.IntRange(0, pause).Draw(t, "pause")
 		s.Inputs = append(s.Inputs, input{
 			At: at, Stamp: at - rapid.IntRange(0, 4_000).Draw(t, "age"), Source: rapid.IntRange(0, s.Sources-1).Draw(t, "source"),
 			Text: rapid.SampledFrom([]string{"x", "y", "bad"}).Draw(t, "text"),
@@ -447,31 +517,59 @@ func drawScenario(t *rapid.T) scenario {
 // TestCrashes runs random graphs with crashes and without: nothing may be lost,
 // windows have the same content, and messages that nothing delays keep their order.
 func TestCrashes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) { drawScenario(rt, 400).compare(t, rt) })
+}
+
+// TestSwaps replaces random graphs again and again while they run, by equal ones, also
+// where they crash: everything comes out as if nothing had happened, and without a
+// crash exactly once. Of those that make nothing of the open windows that they find
+// nothing is seen.
+func TestSwaps(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := drawScenario(rt)
-		calm := s
-		calm.Crashes, calm.Full, calm.Parallel = nil, nil, 1
-		want, got := calm.play(t), s.play(t)
-		for _, o := range []outcome{want, got} {
-			if o.Unsettled != 0 || len(o.Left) != 0 || len(o.Faults) != 0 {
-				rt.Fatalf("%d messages are unsettled, the store has %s, faults: %s\n%+v", o.Unsettled, o.Left, o.Faults, s)
-			}
-			for sink, texts := range o.Delivered {
-				if at := disorder(texts); at != "" && sink != "dead" { // windows drop what they can't take when they close
-					rt.Errorf("sink %s: %s came after a later one of its source", sink, at)
-				}
+		s := drawScenario(rt, 50) // so that windows are begun to be folded before they close
+		if rapid.Bool().Draw(rt, "no crashes") {
+			s.Crashes, s.Full, s.Memory = nil, nil, rapid.Bool().Draw(rt, "windows in memory")
+		}
+		if rapid.Bool().Draw(rt, "coarse") { // so that accumulates have windows without a delay before them
+			for i := range s.Inputs {
+				s.Inputs[i].Stamp = (s.Inputs[i].Stamp + 9_999) / 10_000 * 10_000
 			}
 		}
-		sorted := func(o outcome) map[string][]string {
-			for _, texts := range o.Delivered {
-				slices.Sort(texts)
-			}
-			return o.Delivered
-		}
-		if diff := gocmp.Diff(sorted(want), sorted(got)); diff != "" {
-			rt.Errorf("%s\nwithout crashes and with (-want +got):\n%s", s.Topology, diff)
-		}
+		last := s.Inputs[len(s.Inputs)-1].At + 15_000
+		s.Swaps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) swap {
+			return swap{rapid.IntRange(0, last).Draw(t, "at"), rapid.Bool().Draw(t, "broken")}
+		}), 1, 10).Draw(rt, "swaps")
+		s.compare(t, rt)
 	})
+}
+
+// compare plays a scenario with everything that happens in it, and without.
+func (s scenario) compare(t *testing.T, rt *rapid.T) {
+	calm := s
+	calm.Crashes, calm.Full, calm.Swaps, calm.Parallel = nil, nil, nil, 1
+	want, got := calm.play(t), s.play(t)
+	for _, o := range []outcome{want, got} {
+		if o.Unsettled != 0 || len(o.Left) != 0 || len(o.Faults) != 0 {
+			rt.Fatalf("%d messages are unsettled, the store has %s, faults: %s\n%+v", o.Unsettled, o.Left, o.Faults, s)
+		}
+		if len(s.Crashes) == 0 && o.Repeated > want.Repeated {
+			rt.Errorf("%d messages came more than once, not %d", o.Repeated, want.Repeated)
+		}
+		for sink, texts := range o.Delivered {
+			if at := disorder(texts); at != "" && sink != "dead" { // windows drop what they can't take when they close
+				rt.Errorf("sink %s: %s came after a later one of its source", sink, at)
+			}
+		}
+	}
+	sorted := func(o outcome) map[string][]string {
+		for _, texts := range o.Delivered {
+			slices.Sort(texts)
+		}
+		return o.Delivered
+	}
+	if diff := gocmp.Diff(sorted(want), sorted(got)); diff != "" {
+		rt.Errorf("%s\nwithout anything happening and with (-want +got):\n%s", s.Topology, diff)
+	}
 }
 
 // disorder returns the first message that came after a later one of its source that

@@ -78,10 +78,14 @@ type Config struct {
 // is called once.
 type Graph struct {
 	config  Config
-	worker  *schedule.Worker
-	sinks   []endpoint.Sink // each once, dead letters included
+	worker  atomic.Pointer[schedule.Worker] // that runs now, or may
+	sinks   []endpoint.Sink                 // each once, dead letters included
 	running atomic.Bool
 	failure atomic.Pointer[string] // why Run returned
+
+	swapping chan struct{} // has room for the one Swap that runs
+	change   change
+	ended    chan struct{} // closed when Run returns
 }
 
 // New puts a graph together. Nothing is opened or started.
@@ -101,23 +105,12 @@ func New(c Config) (*Graph, error) {
 	if c.Grace <= 0 {
 		c.Grace = DefaultGrace
 	}
-	g := &Graph{config: c}
-	worker := schedule.Config{
-		Plan: c.Plan, Options: c.Options, Openers: c.Openers, Sinks: c.Sinks, DeadLetter: c.DeadLetter,
-		Clock: c.Clock, Virtual: c.Virtual, Node: VirtualNode,
-		Connected: func(source int) bool { return c.Sources[source].Connected() },
-		Settled:   c.Settled, Watch: c.Watch, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
+	g := &Graph{config: c, swapping: make(chan struct{}, 1), ended: make(chan struct{})}
+	worker, err := g.newWorker(Version{Plan: c.Plan, Options: c.Options, Openers: c.Openers, Windows: c.Windows})
+	if err != nil {
+		return nil, err
 	}
-	if c.Virtual == nil {
-		worker.Node, worker.Observe = c.HLC.Node(), g.observe
-		if c.Plan.Timed {
-			worker.Windows = c.Windows
-		}
-	}
-	var err error
-	if g.worker, err = schedule.New(worker); err != nil {
-		return nil, fmt.Errorf("engine: graph %q: %w", c.Plan.Graph, err)
-	}
+	g.worker.Store(worker)
 	seen := map[endpoint.Sink]bool{nil: true}
 	for _, s := range append(append([]endpoint.Sink(nil), c.Sinks...), c.DeadLetter) {
 		if !seen[s] {
@@ -126,6 +119,28 @@ func New(c Config) (*Graph, error) {
 		}
 	}
 	return g, nil
+}
+
+// newWorker returns a worker between the graph's ends.
+func (g *Graph) newWorker(v Version) (*schedule.Worker, error) {
+	c := g.config
+	config := schedule.Config{
+		Plan: v.Plan, Options: v.Options, Openers: v.Openers, Sinks: c.Sinks, DeadLetter: c.DeadLetter,
+		Clock: c.Clock, Virtual: c.Virtual, Node: VirtualNode,
+		Connected: func(source int) bool { return c.Sources[source].Connected() },
+		Settled:   c.Settled, Watch: c.Watch, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
+	}
+	if c.Virtual == nil {
+		config.Node, config.Observe = c.HLC.Node(), g.observe
+		if v.Plan.Timed {
+			config.Windows = v.Windows
+		}
+	}
+	worker, err := schedule.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("engine: graph %q: %w", c.Plan.Graph, err)
+	}
+	return worker, nil
 }
 
 // observe merges a stamp into the node's clock. What is too far ahead is not
@@ -152,16 +167,16 @@ func (g *Graph) Run(ctx context.Context) error {
 }
 
 func (g *Graph) run(ctx context.Context) (err error) {
-	if err := g.worker.Open(ctx); err != nil {
+	if err := g.worker.Load().Open(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.worker.Close()) }()
+	defer func() { err = errors.Join(err, g.worker.Load().Close()) }()
 	if g.config.Plan.Timed && g.config.Virtual == nil && g.config.Windows == nil {
 		g.config.Logger.Warn("open windows are kept in memory only: their messages stay unacknowledged until the window has closed, "+
 			"so a source that delivers few messages without acknowledgement may stall", "graph", g.config.Plan.Graph)
 	}
 	g.running.Store(true)
-	defer g.running.Store(false)
+	defer g.stop()
 
 	working, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
@@ -177,6 +192,14 @@ func (g *Graph) run(ctx context.Context) (err error) {
 		return sinks
 	}
 	return err
+}
+
+// stop notes that the graph runs no more.
+func (g *Graph) stop() {
+	g.change.mu.Lock()
+	defer g.change.mu.Unlock()
+	g.running.Store(false)
+	close(g.ended)
 }
 
 // outlet is the running sinks.
@@ -225,17 +248,17 @@ func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) 
 	var sources sync.WaitGroup
 	for i, s := range g.config.Sources {
 		sources.Go(func() {
-			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Take(i, d) }, flush)
+			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Load().Take(i, d) }, flush)
 			switch {
 			case err != nil:
 				failed <- err
 			case receiving.Err() == nil:
-				g.worker.End(i)
+				g.worker.Load().End(i)
 			}
 		})
 	}
 	worked := make(chan error, 1)
-	go func() { worked <- g.worker.Run(working) }()
+	go func() { worked <- g.work(working) }()
 
 	// What happens first decides; afterwards everybody finishes.
 	var err error
@@ -246,11 +269,11 @@ func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) 
 		worked <- nil
 	}
 	stopReceiving()
-	g.worker.Stop()
+	g.worker.Load().Stop()
 	grace := time.AfterFunc(g.config.Grace, abort)
 	workErr := <-worked
 	if !grace.Stop() && workErr != nil {
-		workErr = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Stats().Unsettled, g.config.Grace)
+		workErr = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Load().Stats().Unsettled, g.config.Grace)
 	}
 	close(flush)
 	sources.Wait()
@@ -268,10 +291,10 @@ func (g *Graph) runVirtual(ctx context.Context) error {
 		receiving, stop := context.WithCancel(ctx)
 		var failure error
 		err := s.Run(receiving, func(d endpoint.Delivery) {
-			if failure != nil || !g.worker.Take(i, d) {
+			if failure != nil || !g.worker.Load().Take(i, d) {
 				return
 			}
-			if failure = g.worker.Step(ctx); failure != nil {
+			if failure = g.worker.Load().Step(ctx); failure != nil {
 				stop()
 			}
 		}, flush)
@@ -279,31 +302,31 @@ func (g *Graph) runVirtual(ctx context.Context) error {
 		if err := errors.Join(failure, err, ctx.Err()); err != nil {
 			return err
 		}
-		g.worker.End(i)
+		g.worker.Load().End(i)
 	}
-	return g.worker.Run(ctx)
+	return g.worker.Load().Run(ctx)
 }
 
 // runFed works on what the feed gives, in this goroutine.
 func (g *Graph) runFed(ctx context.Context) error {
 	err := g.config.Feed(ctx, func(source int, d endpoint.Delivery) error {
 		if d.Message != nil {
-			g.worker.Take(source, d)
+			g.worker.Load().Take(source, d)
 		}
-		return errors.Join(g.worker.Step(ctx), ctx.Err())
+		return errors.Join(g.worker.Load().Step(ctx), ctx.Err())
 	})
 	switch {
 	case errors.Is(err, schedule.ErrHalt):
-		g.worker.Stop()
+		g.worker.Load().Stop()
 	case err != nil:
 		return err
 	default:
 		for i := range g.config.Plan.Sources {
-			g.worker.End(i)
+			g.worker.Load().End(i)
 		}
 	}
-	return g.worker.Run(ctx)
+	return g.worker.Load().Run(ctx)
 }
 
-// Stats returns the graph's counts.
-func (g *Graph) Stats() schedule.Stats { return g.worker.Stats() }
+// Stats returns the graph's counts, those of versions before included.
+func (g *Graph) Stats() schedule.Stats { return g.worker.Load().Stats() }

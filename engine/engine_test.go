@@ -668,13 +668,15 @@ func TestStopWhileReopening(t *testing.T) {
 type slowSink struct {
 	mu   sync.Mutex
 	done []func(error)
+	got  []string // payloads
 }
 
 func (s *slowSink) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 func (s *slowSink) Connected() bool               { return true }
-func (s *slowSink) Send(_ context.Context, _ *message.Message, done func(error)) error {
+func (s *slowSink) Send(_ context.Context, m *message.Message, done func(error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.got = append(s.got, string(m.Payload))
 	s.done = append(s.done, done)
 	return nil
 }

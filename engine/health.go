@@ -33,10 +33,10 @@ func (g *Graph) Health() Health {
 	if !g.running.Load() {
 		return Health{Unknown, "", "the graph does not run"}
 	}
-	if unwell := g.worker.Unwell(); len(unwell) > 0 {
+	if unwell := g.worker.Load().Unwell(); len(unwell) > 0 {
 		return Health{Degraded, "DataflowGraphModuleRuntimeFault", "faulting again and again: " + strings.Join(unwell, ", ")}
 	}
-	if trouble := g.worker.Trouble(); trouble != "" {
+	if trouble := g.worker.Load().Trouble(); trouble != "" {
 		return Health{Degraded, "DataflowGraphProcessingFailed", "open windows can't be kept, so nothing more is acknowledged: " + trouble}
 	}
 	for i, s := range g.config.Sources {
@@ -52,7 +52,7 @@ func (g *Graph) Health() Health {
 	if g.config.DeadLetter != nil && !g.config.DeadLetter.Connected() {
 		return Health{Degraded, "DataflowGraphSinkChannelClosed", "the sink for dead letters is not connected"}
 	}
-	if g.worker.Drifting() {
+	if g.worker.Load().Drifting() {
 		return Health{Degraded, "DataflowGraphProcessingFailed", "messages are stamped more than a minute in the future"}
 	}
 	return Health{State: Available}

@@ -104,7 +104,7 @@ func TestParallelEqual(t *testing.T) {
 				widen(r.config.Plan, parallelism)
 				for i, n := range r.config.Plan.Nodes {
 					if n.Module != "" {
-						r.config.Openers[i] = uneven(n.Operation, implement(n.Operation, n.Kind, false))
+						r.config.Openers[i] = uneven(n.Operation, implement(n.Operation, n.Kind, false, "1", false))
 					}
 				}
 				// No window closes before the end.

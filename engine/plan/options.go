@@ -24,8 +24,14 @@ type DriftPolicy string
 // Durability says where open windows are kept.
 type Durability string
 
+// SwapPolicy says what becomes of open windows when another version of a graph takes
+// the place of the one that runs.
+type SwapPolicy string
+
 // The policies.
 const (
+	Carry          SwapPolicy  = "carry" // the new version goes on with them; the default
+	Fire           SwapPolicy  = "fire"  // they come out before
 	DiskDurability Durability  = "disk"  // outlive the process; the default where there is a data folder
 	NoDurability   Durability  = "none"  // kept in memory, and their messages unacknowledged
 	AdmitLate      LatePolicy  = "admit" // move it to the frontier; the default
@@ -40,6 +46,7 @@ const (
 	DefaultMaxDelay = 24 * time.Hour
 	DefaultDeadline = time.Second
 	DefaultMemory   = 256 << 20
+	DefaultFollow   = time.Minute
 )
 
 // ErrNotSupported says that an option is known but can't be had yet.
@@ -55,6 +62,8 @@ type Options struct {
 	DriftPolicy DriftPolicy    // default Restamp
 	DeadLetter  string         // "<endpoint>/<topic>"; default none
 	Durability  Durability     // default DiskDurability
+	OnSwap      SwapPolicy     // default Carry
+	Follow      time.Duration  // how often to look whether a tag was moved; default 60 s
 	Deadline    time.Duration  // of a call; default 1 s
 	Memory      uint64         // bytes for an instance; default 256 MiB
 	// Operations are the options of single operations, by name with "/" written ".".
@@ -146,8 +155,10 @@ func (o *Options) set(name, value string) (err error) {
 		o.Memory, err = quantity(value)
 	case "durability":
 		o.Durability, err = oneOf(value, DiskDurability, NoDurability)
-	case "on-swap", "follow-interval":
-		return ErrNotSupported
+	case "on-swap":
+		o.OnSwap, err = oneOf(value, Carry, Fire)
+	case "follow-interval":
+		o.Follow, err = duration(value, 1000)
 	default:
 		return fmt.Errorf("plan: %w", unknown("option", name, optionNames()))
 	}

@@ -47,6 +47,9 @@ func (f *Frontier) Received(now, stamp Time) {
 // the next Advance it is no hindrance to the graph's frontier.
 func (f *Frontier) Close() { f.closed = true }
 
+// Retune changes what was given to NewFrontier. The frontier stays where it is.
+func (f *Frontier) Retune(lateness, maxStall int64) { f.lateness, f.maxStall = lateness, maxStall }
+
 // Status is how a source stands at the moment.
 type Status struct {
 	Connected bool

@@ -55,6 +55,7 @@ type journal struct {
 	committed  chan *transaction // from it; has room for one
 	saved      progress.Time     // the frontier in the last transaction that has one
 	serial     uint64            // of the last frozen result
+	loaded     bool              // and not resumed
 	stock      []frozen          // of the run before, to be delivered
 	resumption []resumption      // windows of the run before, to be folded
 	trouble    atomic.Pointer[string]
@@ -547,6 +548,8 @@ func (w *Worker) commit(ctx context.Context, t *transaction) error {
 // Trouble returns why open windows can't be kept at the moment, or nothing. Until
 // they can, nothing more is acknowledged.
 func (w *Worker) Trouble() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.journal == nil {
 		return ""
 	}

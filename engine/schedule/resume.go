@@ -39,8 +39,8 @@ type resumption struct {
 func (w *Worker) newJournal(store window.Store) *journal {
 	j := &journal{
 		store: store, safe: &group{holds: 1}, next: &transaction{}, spare: &transaction{},
-		orders: make(chan *transaction, 1), committed: make(chan *transaction, 1),
-		saved: progress.Beginning,
+		committed: make(chan *transaction, 1),
+		saved:     progress.Beginning,
 	}
 	for range w.plan.Sources {
 		j.known = append(j.known, map[uint64]known{})
@@ -60,7 +60,7 @@ func (w *Worker) load(ctx context.Context) error {
 	if err := w.journal.store.Read(ctx, l.record); err != nil {
 		return fmt.Errorf("schedule: read windows: %w", err)
 	}
-	w.journal.saved = w.frontier
+	w.journal.saved, w.journal.loaded = w.frontier, true
 	for i := range w.sources {
 		w.sources[i].frontier = progress.NewFrontier(w.lateness(), w.options.MaxStall.Milliseconds(), w.frontier)
 	}
@@ -177,6 +177,7 @@ func (l *loader) held(kind byte, k *keyReader, d *window.Decoder) error {
 		p.first = p.next
 		p.staged = d.Message()
 		p.folded++
+		p.author = l.w
 		return nil
 	}
 	number := k.number()
@@ -205,7 +206,7 @@ func (w *Worker) resume(ctx context.Context) {
 	for _, i := range w.timed {
 		held += w.nodes[i].holds.Load()
 	}
-	if held > 0 || len(j.stock) > 0 {
+	if j.loaded && (held > 0 || len(j.stock) > 0) {
 		w.log.Info("windows are resumed", "held", held, "undelivered", len(j.stock))
 	}
 	for _, f := range j.stock {
@@ -235,5 +236,5 @@ func (w *Worker) resume(ctx context.Context) {
 			w.flush(ctx)
 		}
 	}
-	j.stock, j.resumption = nil, nil
+	j.stock, j.resumption, j.loaded = nil, nil, false
 }

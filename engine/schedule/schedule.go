@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,13 +106,24 @@ type Worker struct {
 	batch    []arrival // being worked on
 	sequel   []arrival // the part of batch not worked on yet
 	gathered []entry   // taken off a page
+	recalled int       // how many of these were in the store only
 	runs     []run     // a ring, from oldest on as many as are underway
 	oldest   int
 	underway int
 	current  *run      // being worked on
 	answers  chan *run // from the pools; nil if there are none
 	failure  error     // why the worker can't go on
-	journal  *journal  // nil without a window store
+	relapse  error     // why it has to give back what it has inherited
+	quiet    bool      // it was told to pause, and nothing of it is under way
+	keeps    bool      // it has a window store
+	journal  *journal  // nil without one, or where an heir has it
+
+	// Of what is inherited (see inherit.go):
+	unproven int           // windows that another version has begun
+	proven   chan struct{} // closed when there are none left
+	trusted  atomic.Bool   // and nobody cares any more
+
+	cut atomic.Bool // pausing, for who is in the middle of a batch
 
 	counters counters
 
@@ -119,10 +131,13 @@ type Worker struct {
 	space    sync.Cond  // the inbox has become shorter, or the worker stops
 	sources  []source
 	inbox    []arrival
-	stopped  bool // takes no more
-	ended    bool // and what is held is to be fired
-	ending   int  // sources that have ended
-	idle     bool // the worker sleeps until woken
+	stopped  bool    // takes no more
+	ended    bool    // and what is held is to be fired
+	pausing  bool    // Run is to return between two messages
+	emptying bool    // and before, what is held is to come out
+	heir     *Worker // has taken over
+	ending   int     // sources that have ended
+	idle     bool    // the worker sleeps until woken
 	frontier progress.Time
 	local    hlc.Timestamp // the last stamp made here
 	inFlight int           // tickets out
@@ -238,7 +253,10 @@ func New(c Config) (*Worker, error) {
 	for i, index := range c.Plan.Sinks {
 		w.nodes[index].sink = c.Sinks[i]
 	}
+	w.proven = make(chan struct{})
+	close(w.proven)
 	if c.Windows != nil {
+		w.keeps = true
 		if w.virtual != nil || len(w.timed) == 0 {
 			return nil, errors.New("schedule: a window store is given to a worker that has no use for it")
 		}
@@ -276,6 +294,12 @@ func (w *Worker) Open(ctx context.Context) error {
 			return err
 		}
 	}
+	return w.OpenOperators(ctx)
+}
+
+// OpenOperators opens an instance of every operation, and reads nothing: a worker that
+// is to inherit is opened so. On an error those opened before are closed.
+func (w *Worker) OpenOperators(ctx context.Context) error {
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		for j := range n.slots {
@@ -307,23 +331,34 @@ func (w *Worker) Close() error {
 // source.
 func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 	now := w.clock.Now()
-	stamp, stamped := w.carried(d.Message)
-	if stamped && w.observe != nil {
-		w.observe(stamp)
-	}
+	stamp, stamped, malformed := carried(d.Message)
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &w.sources[from]
-	for len(w.inbox) >= w.capacity && !w.stopped {
+	for len(w.inbox) >= w.capacity && !w.stopped && w.heir == nil {
 		s.waiting = true
 		w.space.Wait()
 	}
 	s.waiting = false
+	if heir := w.heir; heir != nil {
+		w.mu.Unlock()
+		defer w.mu.Lock()
+		return heir.Take(from, d)
+	}
 	if w.stopped {
 		return false
 	}
 	w.counters.received.Add(1)
+	if stamped || malformed {
+		d.Message.Properties = slices.DeleteFunc(d.Message.Properties, isStamp)
+	}
+	if malformed {
+		w.counters.malformed.Add(1)
+	}
+	if stamped && w.observe != nil {
+		w.observe(stamp)
+	}
 	a := arrival{message: d.Message, source: from, position: d.Position, redelivered: d.Redelivered}
 	a.drop = w.stamp(d.Message, now, stamp, stamped)
 	if w.virtual != nil {
@@ -356,6 +391,10 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 func (w *Worker) Stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.heir != nil {
+		w.heir.Stop()
+		return
+	}
 	w.stopped = true
 	w.space.Broadcast()
 	w.rouse()
@@ -366,6 +405,10 @@ func (w *Worker) Stop() {
 func (w *Worker) End(from int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.heir != nil {
+		w.heir.End(from)
+		return
+	}
 	w.sources[from].frontier.Close()
 	w.ending++
 	if w.ending == len(w.sources) {
@@ -396,6 +439,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.journal == nil {
 		return w.run(ctx)
 	}
+	w.journal.orders = make(chan *transaction, 1)
 	committing, cancel := context.WithCancel(ctx)
 	var committer sync.WaitGroup
 	committer.Go(func() { w.commitAll(committing) })
@@ -419,6 +463,7 @@ func (w *Worker) run(ctx context.Context) error {
 	if w.journal != nil {
 		committed = w.journal.committed
 	}
+	w.prove(ctx)
 	for {
 		work, done := w.fetch()
 		w.work(ctx, ticks)
@@ -426,6 +471,10 @@ func (w *Worker) run(ctx context.Context) error {
 		switch {
 		case w.failure != nil:
 			return w.failure
+		case done && w.relapse != nil:
+			return w.relapse
+		case done && w.quiet:
+			return ErrPaused
 		case done:
 			return nil
 		case work:
@@ -434,7 +483,9 @@ func (w *Worker) run(ctx context.Context) error {
 		select {
 		case <-w.wake:
 		case <-ticks:
-			w.advance(ctx)
+			if !w.cut.Load() {
+				w.advance(ctx)
+			}
 		case r := <-w.answers:
 			w.collect(ctx, r)
 		case t := <-committed:
@@ -461,15 +512,27 @@ func (w *Worker) Step(ctx context.Context) error {
 func (w *Worker) fetch() (work, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	full := len(w.inbox) >= w.capacity
+	w.quiet = false
 	clear(w.batch)
-	w.batch, w.inbox = w.inbox, w.batch[:0]
-	w.sequel = w.batch
-	if full {
-		w.space.Broadcast()
+	w.batch = w.batch[:0]
+	if !w.pausing {
+		full := len(w.inbox) >= w.capacity
+		w.batch, w.inbox = w.inbox, w.batch
+		if full {
+			w.space.Broadcast()
+		}
 	}
+	w.sequel = w.batch
 	if len(w.batch) > 0 || w.returned != nil {
 		return true, false
+	}
+	if w.pausing {
+		if w.emptying && w.holding() {
+			return true, false
+		}
+		w.quiet = w.inFlight == 0 && w.underway == 0 && !w.pending()
+		w.idle = !w.quiet
+		return false, w.quiet
 	}
 	if w.stopped && w.inFlight == 0 && w.underway == 0 && (!w.ended || !w.holding()) && !w.pending() {
 		return false, true
@@ -486,6 +549,10 @@ func (w *Worker) fetch() (work, done bool) {
 func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 	w.bury(ctx)
 	for i := range w.batch {
+		if w.cut.Load() {
+			w.putBack(w.batch[i:])
+			break
+		}
 		w.sequel = w.batch[i+1:]
 		w.arrive(ctx, &w.batch[i])
 		w.collectAll(ctx)
@@ -501,11 +568,23 @@ func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 		}
 	}
 	w.mu.Lock()
-	ended := w.ended && len(w.inbox) == 0
+	ended := w.ended && len(w.inbox) == 0 && !w.pausing
+	emptying := w.pausing && w.emptying
 	w.mu.Unlock()
 	if ended && w.failure == nil {
 		w.moveTo(ctx, progress.End)
 	}
+	if emptying {
+		w.fireBefore(ctx, progress.End)
+	}
+}
+
+// putBack puts arrivals back into the inbox, where they were.
+func (w *Worker) putBack(arrivals []arrival) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inbox = append(slices.Clone(arrivals), w.inbox...)
+	w.sequel = nil
 }
 
 // arrive starts the run of a message that came from a source. In virtual time what is

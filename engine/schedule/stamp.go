@@ -5,7 +5,6 @@ package schedule
 import (
 	"errors"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -26,22 +25,19 @@ const (
 // maxDrift is how far ahead of the local clock a stamp may be, in milliseconds.
 const maxDrift = int64(hlc.DefaultMaxDrift / time.Millisecond)
 
-// carried takes the stamp out of m's properties. ok is false if there is none, or
-// none that can be read.
-func (w *Worker) carried(m *message.Message) (stamp hlc.Timestamp, ok bool) {
+// carried returns the stamp among m's properties. ok is false if there is none, and
+// malformed is true if there is one that can't be read.
+func carried(m *message.Message) (stamp hlc.Timestamp, ok, malformed bool) {
 	for _, p := range m.Properties {
-		if p.Key != endpoint.StampProperty {
-			continue
+		if p.Key == endpoint.StampProperty {
+			stamp, err := hlc.Parse(p.Value)
+			if err != nil || stamp.Millis < 0 {
+				return hlc.Timestamp{}, false, true
+			}
+			return stamp, true, false
 		}
-		stamp, err := hlc.Parse(p.Value)
-		m.Properties = slices.DeleteFunc(m.Properties, isStamp)
-		if err != nil || stamp.Millis < 0 {
-			w.counters.malformed.Add(1)
-			return hlc.Timestamp{}, false
-		}
-		return stamp, true
 	}
-	return hlc.Timestamp{}, false
+	return hlc.Timestamp{}, false, false
 }
 
 func isStamp(p message.Property) bool { return p.Key == endpoint.StampProperty }

@@ -151,7 +151,7 @@ func (w *Worker) discharge(t *ticket) {
 	t.claim, t.origin, t.node, t.err, t.busy = claim{}, nil, nil, nil, false
 	t.next, w.free = w.free, t
 	w.inFlight--
-	if w.inFlight == 0 && w.stopped {
+	if w.inFlight == 0 && (w.stopped || w.pausing) {
 		w.rouse()
 	}
 }

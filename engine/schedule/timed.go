@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -32,6 +33,7 @@ type page struct {
 	staged  *message.Message // of an accumulate: what is folded so far
 	folded  int              // how many messages are in that
 	claims  []claim          // of them, without a window store
+	author  *Worker          // that has folded last
 
 	// With a window store:
 	stored   int    // how many messages are in the store only
@@ -142,7 +144,7 @@ func (w *Worker) delay(ctx context.Context, n *node, m *message.Message, until h
 // accumulate adds m to the window of the current time at n.
 func (w *Worker) accumulate(ctx context.Context, n *node, m *message.Message) {
 	p := w.keep(n, w.current.at, m)
-	if p.stored+len(p.entries) == foldAt {
+	if p.stored+len(p.entries) >= foldAt && w.relapse == nil {
 		if w.gather(ctx, n, p); w.failure == nil {
 			w.fold(ctx, n, p, w.gathered, open)
 		}
@@ -152,7 +154,7 @@ func (w *Worker) accumulate(ctx context.Context, n *node, m *message.Message) {
 // gather takes the first messages off p, foldAt at most, and puts them into w.gathered.
 func (w *Worker) gather(ctx context.Context, n *node, p *page) {
 	clear(w.gathered)
-	w.gathered = w.gathered[:0]
+	w.gathered, w.recalled = w.gathered[:0], 0
 	if p.stored > 0 {
 		want := min(p.stored, foldAt)
 		if w.readBack(ctx, n, p, want, math.MaxUint64); w.failure == nil && len(w.gathered) < want {
@@ -160,12 +162,22 @@ func (w *Worker) gather(ctx context.Context, n *node, p *page) {
 				window.ErrCorrupt, n.name, p.at.Time(), p.stored)
 		}
 	}
+	w.recalled = len(w.gathered)
 	more := min(foldAt-len(w.gathered), len(p.entries))
 	if more > 0 {
 		w.gathered = append(w.gathered, p.entries[:more]...)
 		p.first = p.entries[more-1].number + 1
 		p.drop(more)
 	}
+}
+
+// scatter puts what gather has taken off p back, before anything else was.
+func (w *Worker) scatter(p *page) {
+	if len(w.gathered) > 0 {
+		p.first = w.gathered[0].number
+	}
+	p.stored += w.recalled
+	p.entries = append(slices.Clone(w.gathered[w.recalled:]), p.entries...)
 }
 
 // keep puts m into the page of n for a time.
@@ -217,13 +229,13 @@ func (w *Worker) fold(ctx context.Context, n *node, p *page, entries []entry, s 
 			w.take(n, p, staged, entries, s)
 			return
 		}
-		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil {
+		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil || !w.sound(ctx, n, p, entries) {
 			return
 		}
 	}
 	for i := range entries {
 		w.foldOne(ctx, n, p, entries[i:i+1], len(entries) == 1, s)
-		if w.failure != nil {
+		if w.failure != nil || w.relapse != nil {
 			return
 		}
 	}
@@ -246,7 +258,7 @@ func (w *Worker) foldOne(ctx context.Context, n *node, p *page, single []entry, 
 			w.take(n, p, staged, single, s)
 			return
 		}
-		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil {
+		if w.failure = n.slots[0].survive(ctx, err); w.failure != nil || again && !w.sound(ctx, n, p, single) {
 			return
 		}
 		if !again || !retryable(err) {
@@ -277,6 +289,7 @@ func (w *Worker) expel(ctx context.Context, n *node, p *page, e *entry, err erro
 
 // take makes staged what p has folded, entries included.
 func (w *Worker) take(n *node, p *page, staged *message.Message, entries []entry, s stage) {
+	w.proved(p)
 	p.staged = staged
 	p.folded += len(entries)
 	if w.watch != nil {
@@ -348,7 +361,12 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 	if moved && w.watch != nil {
 		w.watch(Event{Kind: Advanced, Frontier: frontier})
 	}
-	if frontier == progress.End {
+	w.fireBefore(ctx, frontier)
+}
+
+// fireBefore works on everything that is due before a time.
+func (w *Worker) fireBefore(ctx context.Context, end progress.Time) {
+	if end == progress.End {
 		w.drain(ctx)
 	}
 	for w.failure == nil {
@@ -356,12 +374,12 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 		for _, i := range w.timed {
 			due = min(due, w.nodes[i].held.next())
 		}
-		if due == progress.End || due >= frontier || w.leaving() {
+		if due == progress.End || due >= end || w.leaving() {
 			return
 		}
 		w.drain(ctx)
 		for _, i := range w.timed {
-			if n := &w.nodes[i]; n.held.next() == due && w.failure == nil {
+			if n := &w.nodes[i]; n.held.next() == due && w.failure == nil && w.relapse == nil {
 				w.fire(ctx, n, n.held.tear())
 			}
 		}
@@ -389,14 +407,15 @@ func (w *Worker) fire(ctx context.Context, n *node, p *page) {
 	w.drain(ctx)
 }
 
-// leaving reports whether the worker is to stop and leave what is due to the next run.
+// leaving reports whether the worker is to stop and leave what is due to the next run,
+// or to its heir.
 func (w *Worker) leaving() bool {
-	if w.journal == nil {
-		return false
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.stopped && !w.ended
+	if w.pausing {
+		return !w.emptying
+	}
+	return w.journal != nil && w.stopped && !w.ended
 }
 
 // letOut starts the run of a delayed message.
@@ -419,14 +438,18 @@ func (w *Worker) letOut(ctx context.Context, n *node, p *page, e *entry) {
 
 // shut closes the window p of n and lets its result out.
 func (w *Worker) shut(ctx context.Context, n *node, p *page) {
-	if p.stored+len(p.entries) > 0 {
+	for p.stored+len(p.entries) > 0 && w.failure == nil && w.relapse == nil {
 		if w.gather(ctx, n, p); w.failure == nil {
 			w.fold(ctx, n, p, w.gathered, closing)
 		}
 	}
-	if w.failure != nil {
+	if w.relapse != nil {
+		n.held.insert(p)
+	}
+	if w.failure != nil || w.relapse != nil {
 		return
 	}
+	w.proved(p)
 	if w.journal != nil {
 		w.removePage(n, p)
 	}
