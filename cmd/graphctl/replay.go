@@ -114,14 +114,10 @@ func (f *replayFlags) run(cmd *cobra.Command, path, file string) (err error) {
 	if err != nil {
 		return err
 	}
+	f.alone = f.trace != "" // so that it is known who has logged what
 	graph, err := f.plan(file, stderr)
 	if err != nil {
 		return err
-	}
-	if f.trace != "" {
-		for i := range graph.plan.Nodes {
-			graph.plan.Nodes[i].Parallelism = min(graph.plan.Nodes[i].Parallelism, 1) // so that it is known who has logged what
-		}
 	}
 	var other *simulation
 	if f.diff != "" {

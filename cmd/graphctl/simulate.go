@@ -26,6 +26,7 @@ type simulationFlags struct {
 	set     []string
 	options []string
 	level   string
+	alone   bool // no operation is to have several instances, whatever the options say
 }
 
 func (f *simulationFlags) add(cmd *cobra.Command) {
@@ -99,6 +100,12 @@ func (f *simulationFlags) plan(file string, stderr io.Writer) (*simulation, erro
 	settings, options, err := f.configuration()
 	if err != nil {
 		return nil, err
+	}
+	if f.alone {
+		for name, o := range options.Operations {
+			o.Parallelism = 1
+			options.Operations[name] = o
+		}
 	}
 	definition, text, err := readDefinition(file, stderr)
 	if err != nil {
