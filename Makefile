@@ -47,7 +47,7 @@ lint: ## Check formatting, vet and staticcheck, in all modules
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -s -w on:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go vet $(PACKAGES)
-	go vet -tags services $(PACKAGES)
+	go vet -tags services,interop $(PACKAGES)
 	$(STATICCHECK) $(PACKAGES)
 	@for dir in $(NESTED); do echo "go vet, staticcheck ./... ($$dir)"; (cd "$$dir" && go vet ./... && $(STATICCHECK) ./...); done
 
@@ -63,6 +63,11 @@ check: ## Everything that needs only Go: lint, build, test; leaves the tree as i
 check-services: ## Run the tests against real services (installs mosquitto)
 	.ci/install-mosquitto
 	go test -count=1 -tags services $(PACKAGES)
+
+.PHONY: check-interop
+check-interop: ## Run the tests against registries and clients by others (installs skopeo, docker-registry, crane, cosign, oras)
+	.ci/install-mosquitto
+	PATH="$$(.ci/install-interop):$$PATH" go test -count=1 -tags interop ./conformance/oci
 
 .PHONY: check-guests
 check-guests: ## Build guests in C, Rust, JavaScript and Python with their own toolchains and run them
