@@ -95,6 +95,12 @@ type buffer struct {
 // limits of config.
 func instantiate(t testing.TB, c *component.Component, config component.InstanceConfig) *operator {
 	t.Helper()
+	return grant(t, c, config, wasi.Config{})
+}
+
+// grant is instantiate, with what system gives besides clocks and standard error.
+func grant(t testing.TB, c *component.Component, config component.InstanceConfig, system wasi.Config) *operator {
+	t.Helper()
 	o := &operator{t: t, buffers: map[*buffer]bool{}, stored: map[string]string{}, counters: map[string]uint64{}}
 	declared := world(t)
 	declare := func(name string) *types.Instance {
@@ -104,15 +110,14 @@ func instantiate(t testing.TB, c *component.Component, config component.Instance
 		}
 		return i
 	}
-	config.Imports = append(wasi.New(wasi.Config{
-		Stderr:    &o.stderr,
-		WallClock: func() time.Time { return time.Unix(1700000000, 0) },
-		Monotonic: func() uint64 { return uint64(o.now) },
-		Wait: func(_ context.Context, until uint64) error {
-			o.now = time.Duration(until)
-			return nil
-		},
-	}).Interfaces(),
+	system.Stderr = &o.stderr
+	system.WallClock = func() time.Time { return time.Unix(1700000000, 0) }
+	system.Monotonic = func() uint64 { return uint64(o.now) }
+	system.Wait = func(_ context.Context, until uint64) error {
+		o.now = time.Duration(until)
+		return nil
+	}
+	config.Imports = append(wasi.New(system).Interfaces(),
 		&component.Interface{
 			Name: typesInterface,
 			Type: declare(typesInterface),

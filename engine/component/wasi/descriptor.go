@@ -81,7 +81,13 @@ func (d *descriptor) stat() (fs.FileInfo, error) {
 }
 
 // readable and writable return the file, or the error of reading or writing it.
-func (d *descriptor) readable() (*file, error) { return d.opened(flagRead) }
+func (d *descriptor) readable() (*file, error) {
+	if d.file == nil {
+		return nil, errIsDirectory
+	}
+	return d.opened(flagRead)
+}
+
 func (d *descriptor) writable() (*file, error) { return d.opened(flagWrite) }
 
 func (d *descriptor) opened(flag uint32) (*file, error) {
