@@ -68,7 +68,7 @@ func (e *emitter) writeImports() {
 		}
 	}
 	for _, x := range e.exports {
-		if x.extern.Sort == types.SortFunc {
+		if x.extern.Sort != types.SortInstance {
 			e.importTypesOf(x.extern)
 			continue
 		}
@@ -150,7 +150,9 @@ func (e *emitter) importWorldType(x *types.Extern) uint32 {
 		e.importType(x.Name, equalTo(nil, e.top.fresh(e.top.definition(x.Type))))
 	}
 	i := e.top.next()
-	e.top.named[k] = i
+	if home.outer == x || home.outer.Sort == types.SortInstance {
+		e.top.named[k] = i
+	}
 	return i
 }
 
@@ -190,7 +192,9 @@ func (e *emitter) instanceType(x *types.Extern) []byte {
 		k := key(t)
 		index := s.index(k)
 		if home := e.world.home[k]; home.outer != x || home.name != t.Name {
-			s.named[k] = exportType(t.Name, equalTo(nil, index))
+			if alias := exportType(t.Name, equalTo(nil, index)); home.outer != x {
+				s.named[k] = alias // an own type goes by its own name, which methods have
+			}
 		}
 	}
 	for _, f := range x.Instance.Exports {
@@ -369,10 +373,23 @@ func (e *emitter) fixupArguments(hasStart bool) []coreArg {
 // ---- exports ----
 
 func (e *emitter) writeExport(x *export) {
-	if x.extern.Sort == types.SortFunc {
+	switch x.extern.Sort {
+	case types.SortFunc:
 		for _, f := range x.funcs {
 			e.exportFunc(f.name, e.lifted(f), nil)
 		}
+		return
+	case types.SortType:
+		k := key(x.extern)
+		var index uint32
+		if t := x.extern.Type; t != nil && e.world.home[k].outer == x.extern {
+			index = e.top.fresh(e.top.definition(t))
+		} else {
+			index = e.top.index(k)
+		}
+		e.exportType(x.extern.Name, index)
+		e.indexes[x.extern] = e.top.next()
+		e.top.named[k] = e.indexes[x.extern]
 		return
 	}
 	e.indexes[x.extern] = e.exportInstance(x.extern.Name, e.exportedInstance(x))
@@ -423,15 +440,25 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 		taken[n] = true
 		return n
 	}
-	importType := func(key any) uint32 {
+	// An import may mention what is imported only, and not what is exported meanwhile.
+	imported := s.named
+	var importType func(key any) uint32
+	importType = func(key any) uint32 {
+		if i, ok := imported[key]; ok {
+			return i
+		}
+		named, bring := s.named, s.bring
+		s.named, s.bring = imported, importType
 		bound := subResource(nil)
 		if t, ok := key.(*types.Type); ok {
 			bound = equalTo(nil, s.fresh(s.definition(t)))
 		}
+		s.named, s.bring = named, bring
 		name := importName("import-type-", e.world.home[key].name)
 		b.importType(name, bound)
 		args = append(args, externArg{name, externType, e.top.index(key)})
-		return s.next()
+		imported[key] = s.next()
+		return imported[key]
 	}
 
 	s.bring = importType
@@ -445,17 +472,17 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 
 	// What is exported refers to what is exported, so the interface's own types are
 	// defined once more, and exported the moment they are.
-	imported := maps.Clone(s.named)
+	s.named = maps.Clone(imported)
 	maps.DeleteFunc(s.named, func(key any, _ uint32) bool { return e.world.home[key].outer == x.extern })
 	s.bring = func(key any) uint32 {
 		home := e.world.home[key]
 		if home.outer != x.extern {
 			return importType(key)
 		}
-		index, ok := imported[key]
-		if t, isType := key.(*types.Type); isType {
+		var index uint32
+		if t, ok := key.(*types.Type); ok {
 			index = s.fresh(s.definition(t))
-		} else if !ok {
+		} else {
 			index = importType(key)
 		}
 		b.exportType(home.name, index)
@@ -470,7 +497,9 @@ func (e *emitter) exportedInstance(x *export) uint32 {
 		index := s.index(k)
 		if home := e.world.home[k]; home.outer != x.extern || home.name != t.Name {
 			b.exportType(t.Name, index)
-			s.named[k] = s.next()
+			if alias := s.next(); home.outer != x.extern {
+				s.named[k] = alias // an own type goes by its own name, which methods have
+			}
 		}
 	}
 	for i, f := range x.funcs {

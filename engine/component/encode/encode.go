@@ -54,8 +54,8 @@ var ErrNoExport = errors.New("module exports nothing that the world exports")
 // A module that imports what the world does not offer, exports a function that
 // no interface of the world has or lacks one that its interface has, or whose
 // functions differ in type from what the world says, is an error that names all
-// such functions. Worlds that export types outside of interfaces, or contain
-// components or core modules, are not supported.
+// such functions. Worlds that have a resource among their own exports, an async function,
+// a component or a core module are not supported.
 func Component(module []byte, world *types.Component, options Options) ([]byte, error) {
 	e, err := newEncoder(module, world, options)
 	if err != nil {
@@ -201,13 +201,13 @@ func (e *encoder) selectExports(subset bool) error {
 		if x.Sort == types.SortInstance {
 			there = func(name string) bool { return strings.HasPrefix(name, prefix) }
 		}
-		if subset && !slices.ContainsFunc(e.main.names, there) {
+		if subset && x.Sort != types.SortType && !slices.ContainsFunc(e.main.names, there) {
 			continue
 		}
 		out := export{extern: x}
 		if x.Sort == types.SortFunc {
 			faults = append(faults, e.addExport(&out, x.Name, x.Name, x.Func))
-		} else {
+		} else if x.Sort == types.SortInstance {
 			for _, f := range x.Instance.Exports {
 				if f.Sort == types.SortFunc {
 					faults = append(faults, e.addExport(&out, f.Name, prefix+f.Name, f.Func))

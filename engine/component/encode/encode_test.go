@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/wasm-graph/graphd/engine/component/binary"
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -109,7 +110,7 @@ var worlds = map[string]string{
 }
 
 // linked returns the type of a component, as the linker sees it.
-func linked(t *testing.T, data []byte) *types.Component {
+func linked(t rapid.TB, data []byte) *types.Component {
 	t.Helper()
 	c, err := binary.Decode(data)
 	if err != nil {
@@ -122,7 +123,7 @@ func linked(t *testing.T, data []byte) *types.Component {
 	return p.Type
 }
 
-func print(t *testing.T, w *types.Component) string {
+func print(t rapid.TB, w *types.Component) string {
 	t.Helper()
 	text, err := wit.Print(w)
 	if err != nil {
@@ -147,6 +148,62 @@ func TestComponentFitsWorld(t *testing.T) {
 				t.Errorf("second encoding differs, or failed: %v", err)
 			}
 		})
+	}
+}
+
+// builtWorld returns a world that WIT has no words for: it exports types itself, and
+// has types that text knows under a feature only.
+func builtWorld() *types.Component {
+	u8, text := &types.Type{Kind: types.U8}, &types.Type{Kind: types.String}
+	address := &types.Type{Kind: types.FixedList, Elem: u8, Len: 4}
+	labels := &types.Type{Kind: types.Map, Fields: []types.Field{{Type: text}, {Type: address}}}
+	host := &types.Type{Kind: types.Record, Fields: []types.Field{{Name: "address", Type: address}, {Name: "labels", Type: labels}}}
+	hosts := &types.Type{Kind: types.List, Elem: host}
+	find := &types.Func{Params: []types.Field{{Name: "in", Type: hosts}, {Name: "at", Type: address}}, Result: &types.Type{Kind: types.Option, Elem: host}}
+	return &types.Component{
+		Imports: []types.Extern{{Name: "log", Sort: types.SortFunc, Func: &types.Func{Params: []types.Field{{Name: "labels", Type: labels}}}}},
+		Exports: []types.Extern{
+			{Name: "find", Sort: types.SortFunc, Func: find},
+			{Name: "hosts", Sort: types.SortType, Type: hosts},
+			{Name: "host", Sort: types.SortType, Type: host},
+			{Name: "a:b/use", Sort: types.SortInstance, Instance: &types.Instance{Exports: []types.Extern{
+				{Name: "host", Sort: types.SortType, Type: host},
+				{Name: "find", Sort: types.SortFunc, Func: find},
+			}}},
+		},
+	}
+}
+
+func TestComponentOfBuiltWorld(t *testing.T) {
+	w := builtWorld()
+	out, err := encode.Component(dummy(t, w).assemble(), w, encode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := linked(t, out)
+	m := &types.Matcher{}
+	for _, side := range []struct{ want, got []types.Extern }{{w.Imports, got.Imports}, {w.Exports, got.Exports}} {
+		if len(side.want) != len(side.got) {
+			t.Fatalf("component has %d imports or exports, want %d", len(side.got), len(side.want))
+		}
+		for _, x := range side.want {
+			switch y := types.Find(side.got, x.Name); {
+			case y == nil:
+				t.Errorf("component has no %q", x.Name)
+			case x.Func != nil:
+				if err := m.Func(x.Func, y.Func); err != nil {
+					t.Errorf("%s: %v", x.Name, err)
+				}
+			case x.Type != nil:
+				if err := m.Value(x.Type, y.Type); err != nil {
+					t.Errorf("%s: %v", x.Name, err)
+				}
+			default:
+				if err := m.Func(x.Instance.Exports[1].Func, types.Find(y.Instance.Exports, "find").Func); err != nil {
+					t.Errorf("%s: %v", x.Name, err)
+				}
+			}
+		}
 	}
 }
 
@@ -446,7 +503,11 @@ func TestComponentRejectsWorlds(t *testing.T) {
 	}{
 		{"nil", nil, "no world"},
 		{"component", &types.Component{Imports: []types.Extern{{Name: "c", Sort: types.SortComponent}}}, `world: "c": components and core modules in a world are not supported`},
-		{"exported type", &types.Component{Exports: []types.Extern{{Name: "t", Sort: types.SortType, Type: &types.Type{Kind: types.U8}}}}, `export "t": a world that exports a type is not supported`},
+		{"exported resource", &types.Component{Exports: []types.Extern{{Name: "r", Sort: types.SortType, Resource: &types.Resource{Name: "r"}}}}, `export "r": a resource of the world itself is not supported, only one of an interface`},
+		{"async function", &types.Component{Exports: []types.Extern{{Name: "f", Sort: types.SortFunc, Func: &types.Func{Async: true}}}}, `world: "f": an async function is not supported`},
+		{"stream", &types.Component{Exports: []types.Extern{function(&types.Type{Kind: types.Stream})}}, `world: "f": stream: the asynchronous types are not supported`},
+		{"fixed-length list of nothing", &types.Component{Exports: []types.Extern{function(&types.Type{Kind: types.FixedList, Elem: &types.Type{Kind: types.U8}})}}, `world: "f": empty fixed-length list`},
+		{"map", &types.Component{Exports: []types.Extern{function(&types.Type{Kind: types.Map})}}, `world: "f": map with 0 types, want those of key and value`},
 		{"function of nothing", &types.Component{Exports: []types.Extern{{Name: "f", Sort: types.SortFunc}}}, `world: "f": extern without the definition that its sort promises`},
 		{"nested instance", &types.Component{Imports: []types.Extern{{Name: "i", Sort: types.SortInstance, Instance: &types.Instance{
 			Exports: []types.Extern{{Name: "j", Sort: types.SortInstance, Instance: &types.Instance{}}}}}}}, `world: "i": "j": an interface holds functions and types only`},

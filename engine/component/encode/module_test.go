@@ -4,7 +4,8 @@ package encode_test
 
 import (
 	"encoding/binary"
-	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -111,7 +112,7 @@ var (
 
 // dummy returns a module that imports everything the world offers and exports
 // everything it wants, with functions that trap.
-func dummy(t *testing.T, w *types.Component) coreModule {
+func dummy(t rapid.TB, w *types.Component) coreModule {
 	t.Helper()
 	m := coreModule{memory: true, funcs: []coreFunc{
 		{"cabi_realloc", reallocType, nil},
@@ -150,8 +151,10 @@ func dummy(t *testing.T, w *types.Component) coreModule {
 		}
 	}
 	for _, x := range w.Exports {
-		if x.Instance == nil {
+		if x.Func != nil {
 			exportOf(x.Name, x.Func)
+		}
+		if x.Instance == nil {
 			continue
 		}
 		for _, y := range x.Instance.Exports {
@@ -171,7 +174,7 @@ func dummy(t *testing.T, w *types.Component) coreModule {
 	return m
 }
 
-func world(t *testing.T, text string) *types.Component {
+func world(t rapid.TB, text string) *types.Component {
 	t.Helper()
 	p, err := wit.ParseText(t.Name(), text)
 	if err != nil {

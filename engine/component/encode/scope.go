@@ -92,6 +92,8 @@ func primitive(k types.Kind) byte { return 0x7f - byte(k-types.Bool) }
 const (
 	opRecord   = 0x72
 	opVariant  = 0x71
+	opFixed    = 0x67
+	opMap      = 0x63
 	opList     = 0x70
 	opTuple    = 0x6f
 	opFlags    = 0x6e
@@ -124,6 +126,10 @@ func (s *scope) definition(t *types.Type) []byte {
 		return b
 	case types.List:
 		return s.appendValueType([]byte{opList}, t.Elem)
+	case types.FixedList:
+		return appendUint(s.appendValueType([]byte{opFixed}, t.Elem), t.Len)
+	case types.Map:
+		return s.appendValueType(s.appendValueType([]byte{opMap}, t.Fields[0].Type), t.Fields[1].Type)
 	case types.Option:
 		return s.appendValueType([]byte{opOption}, t.Elem)
 	case types.Result:

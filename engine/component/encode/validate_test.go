@@ -79,6 +79,27 @@ func TestValid(t *testing.T) {
 	}
 }
 
+// The reference finds the components for random worlds valid as well.
+func TestValidRandom(t *testing.T) {
+	for seed := range 100 {
+		text := worldTexts.Example(seed)
+		if out, _ := encodeRandom(t, text); validate(t, out) != nil {
+			t.Errorf("seed %d:\n%s", seed, text)
+		}
+	}
+}
+
+func TestValidBuilt(t *testing.T) {
+	w := builtWorld()
+	out, err := encode.Component(dummy(t, w).assemble(), w, encode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, out); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestValidMerged(t *testing.T) {
 	if err := validate(t, merged(t)); err != nil {
 		t.Error(err)

@@ -78,13 +78,22 @@ func newWorld(w *types.Component, extra []types.Extern) (*world, error) {
 	}
 	for i := range w.Exports {
 		e := &w.Exports[i]
-		if e.Sort == types.SortType {
-			return nil, fmt.Errorf("export %q: a world that exports a type is not supported", e.Name)
-		}
 		r.exports = append(r.exports, e)
-		if e.Sort == types.SortInstance {
+		switch e.Sort {
+		case types.SortInstance:
 			r.settle(e, e, true)
+		case types.SortType:
+			if _, ok := r.home[key(e)]; ok {
+				break
+			}
+			if e.Resource != nil {
+				return nil, fmt.Errorf("export %q: a resource of the world itself is not supported, only one of an interface", e.Name)
+			}
+			r.home[e.Type] = place{e, e.Name, true}
 		}
+	}
+	if err := r.sortExports(); err != nil {
+		return nil, err
 	}
 	for _, m := range c.resources {
 		if _, ok := r.home[m]; !ok {
@@ -110,6 +119,75 @@ func (w *world) addImport(e *types.Extern) {
 			w.home[key(e)] = place{e, e.Name, false}
 		}
 	}
+}
+
+// sortExports puts an export after those that the types which it mentions are at
+// home in, and otherwise leaves the order as it is.
+func (w *world) sortExports() error {
+	sorted := make([]*types.Extern, 0, len(w.exports))
+	state := map[*types.Extern]int{} // 1 while what it needs is visited, then 2
+	var err error
+	var visit func(x *types.Extern)
+	var mention func(user *types.Extern, t *types.Type)
+	need := func(user *types.Extern, key any) bool {
+		home, ok := w.home[key]
+		if ok && home.exported && home.outer != user {
+			visit(home.outer)
+		}
+		return ok && home.outer != user
+	}
+	mention = func(user *types.Extern, t *types.Type) {
+		if t == nil || need(user, t) {
+			return
+		}
+		for _, f := range t.Fields {
+			mention(user, f.Type)
+		}
+		mention(user, t.Elem)
+		mention(user, t.Err)
+		if t.Resource != nil {
+			need(user, t.Resource)
+		}
+	}
+	one := func(user, x *types.Extern) {
+		switch {
+		case x.Func != nil:
+			for _, p := range x.Func.Params {
+				mention(user, p.Type)
+			}
+			mention(user, x.Func.Result)
+		case x.Resource != nil:
+			need(user, x.Resource)
+		case x.Type != nil:
+			mention(user, x.Type)
+		}
+	}
+	visit = func(x *types.Extern) {
+		switch state[x] {
+		case 1:
+			if err == nil {
+				err = fmt.Errorf("export %q uses types of itself through another export", x.Name)
+			}
+			return
+		case 2:
+			return
+		}
+		state[x] = 1
+		if x.Instance != nil {
+			for i := range x.Instance.Exports {
+				one(x, &x.Instance.Exports[i])
+			}
+		} else {
+			one(x, x)
+		}
+		state[x] = 2
+		sorted = append(sorted, x)
+	}
+	for _, x := range w.exports {
+		visit(x)
+	}
+	w.exports = sorted
+	return err
 }
 
 // settle gives the types that from declares and nobody did before a home in e.
@@ -195,6 +273,9 @@ func (c *checker) externs(externs []types.Extern) error {
 func (c *checker) extern(e *types.Extern) error {
 	switch {
 	case e.Sort == types.SortFunc && e.Func != nil:
+		if e.Func.Async {
+			return errors.New("an async function is not supported")
+		}
 		for _, p := range e.Func.Params {
 			if p.Type == nil {
 				return fmt.Errorf("parameter %q without type", p.Name)
@@ -227,7 +308,12 @@ func (c *checker) extern(e *types.Extern) error {
 
 // valueType checks t; nil, a missing payload or result, is fine.
 func (c *checker) valueType(t *types.Type) error {
-	if t == nil || t.Kind.Primitive() {
+	switch {
+	case t == nil:
+		return nil
+	case t.Kind == types.ErrorContext || t.Kind == types.Stream || t.Kind == types.Future:
+		return fmt.Errorf("%s: the asynchronous types are not supported", t.Kind)
+	case t.Kind.Primitive():
 		return nil
 	}
 	if done, seen := c.state[t]; done {
@@ -237,7 +323,7 @@ func (c *checker) valueType(t *types.Type) error {
 	}
 	c.state[t] = false
 	for _, f := range t.Fields {
-		if f.Type == nil && (t.Kind == types.Record || t.Kind == types.Tuple) {
+		if f.Type == nil && (t.Kind == types.Record || t.Kind == types.Tuple || t.Kind == types.Map) {
 			return fmt.Errorf("%s: field %q without type", t.Kind, f.Name)
 		}
 		if err := c.valueType(f.Type); err != nil {
@@ -259,9 +345,16 @@ func (c *checker) valueType(t *types.Type) error {
 		if n == 0 || n > 32 {
 			return fmt.Errorf("flags with %d labels, want 1 to 32", n)
 		}
-	case types.List, types.Option:
+	case types.Map:
+		if n != 2 {
+			return fmt.Errorf("%s with %d types, want those of key and value", t.Kind, n)
+		}
+	case types.List, types.Option, types.FixedList:
 		if t.Elem == nil {
 			return fmt.Errorf("%s without element", t.Kind)
+		}
+		if t.Kind == types.FixedList && t.Len == 0 {
+			return fmt.Errorf("empty %s", t.Kind)
 		}
 	case types.Own, types.Borrow:
 		if t.Resource == nil {
@@ -282,7 +375,7 @@ func pointers(t *types.Type) bool {
 	if t == nil {
 		return false
 	}
-	if t.Kind == types.String || t.Kind == types.List || pointers(t.Elem) || pointers(t.Err) {
+	if t.Kind == types.String || t.Kind == types.List || t.Kind == types.Map || pointers(t.Elem) || pointers(t.Err) {
 		return true
 	}
 	for _, f := range t.Fields {
