@@ -298,20 +298,30 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	return m, err
 }
 
-// few is how many properties a message has room for where it is.
-const few = 4
-
-// newMessage returns a message, and room for its n properties if they are few: both
+// newMessage returns a message and, where they are few, room for its n properties: both
 // are one allocation.
 func newMessage(n uint32) (*message.Message, []message.Property) {
-	if n == 0 || n > few {
-		return &message.Message{}, nil
+	switch n {
+	case 1:
+		m := &struct {
+			message.Message
+			properties [1]message.Property
+		}{}
+		return &m.Message, m.properties[:]
+	case 2:
+		m := &struct {
+			message.Message
+			properties [2]message.Property
+		}{}
+		return &m.Message, m.properties[:]
+	case 3, 4:
+		m := &struct {
+			message.Message
+			properties [4]message.Property
+		}{}
+		return &m.Message, m.properties[:n:n]
 	}
-	both := &struct {
-		message.Message
-		properties [few]message.Property
-	}{}
-	return &both.Message, both.properties[:n:n]
+	return &message.Message{}, nil
 }
 
 func (c *codec) liftTimestamp(f *abi.Frame, x []byte) (hlc.Timestamp, error) {

@@ -51,9 +51,12 @@ type result struct {
 	Route   string  `json:"route"`
 	Payload int     `json:"payloadBytes"` // 0: a call of a host function
 	Nanos   float64 `json:"nsPerCall"`
+	CPU     float64 `json:"cpuNsPerCall"` // processor time, that of the garbage collector included
 	Allocs  int64   `json:"allocsPerCall"`
-	Ratio   float64 `json:"timesFloor"`  // median over the rounds
-	Over    float64 `json:"nsOverFloor"` // median over the rounds
+	// Medians over the rounds, each of which has a floor of its own.
+	Ratio    float64 `json:"timesFloor"`
+	RatioCPU float64 `json:"cpuTimesFloor"`
+	Over     float64 `json:"nsOverFloor"`
 }
 
 // route is one way to make the call.
@@ -99,9 +102,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return json.NewEncoder(out).Encode(results)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "payload B\troute\tns/call\tallocs\tx floor\tns over\t")
+	fmt.Fprintln(w, "payload B\troute\tallocs\tns/call\tx floor\tns over\tCPU ns/call\tx floor\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%d\t%s\t%.0f\t%d\t%.2f\t%.0f\t\n", r.Payload, r.Route, r.Nanos, r.Allocs, r.Ratio, r.Over)
+		fmt.Fprintf(w, "%d\t%s\t%d\t%.0f\t%.2f\t%.0f\t%.0f\t%.2f\t\n", r.Payload, r.Route, r.Allocs, r.Nanos, r.Ratio, r.Over, r.CPU, r.RatioCPU)
 	}
 	return w.Flush()
 }
@@ -205,23 +208,31 @@ func sample(size int) *message.Message {
 
 // measure runs rounds of all routes in turn, the first of which is the floor.
 func measure(ctx context.Context, routes []route, m *message.Message, rounds int, each time.Duration) []result {
-	nanos := make([][]float64, len(routes))
+	nanos, cpu := make([][]float64, len(routes)), make([][]float64, len(routes))
 	results := make([]result, len(routes))
 	for i, r := range routes {
 		results[i] = result{Route: r.name, Payload: len(m.Payload), Allocs: int64(testing.AllocsPerRun(100, func() { r.must(ctx, m) }))}
 	}
 	for range rounds {
 		for i, r := range routes {
-			nanos[i] = append(nanos[i], r.once(ctx, m, each))
+			wall, used := r.once(ctx, m, each)
+			nanos[i], cpu[i] = append(nanos[i], wall), append(cpu[i], used)
 		}
 	}
-	for i := range routes {
-		ratios, over := make([]float64, rounds), make([]float64, rounds)
+	// over applies f to what a route took in each round and what the floor took.
+	over := func(took [][]float64, i int, f func(route, floor float64) float64) float64 {
+		each := make([]float64, rounds)
 		for n := range rounds {
-			ratios[n], over[n] = nanos[i][n]/nanos[0][n], nanos[i][n]-nanos[0][n]
+			each[n] = f(took[i][n], took[0][n])
 		}
-		results[i].Nanos = bench.Median(nanos[i])
-		results[i].Ratio, results[i].Over = bench.Median(ratios), bench.Median(over)
+		return bench.Median(each)
+	}
+	ratio := func(route, floor float64) float64 { return route / max(floor, 1) }
+	for i := range routes {
+		r := &results[i]
+		r.Nanos, r.CPU = bench.Median(nanos[i]), bench.Median(cpu[i])
+		r.Ratio, r.RatioCPU = over(nanos, i, ratio), over(cpu, i, ratio)
+		r.Over = over(nanos, i, func(route, floor float64) float64 { return route - floor })
 	}
 	return results
 }
@@ -232,16 +243,17 @@ func (r route) must(ctx context.Context, m *message.Message) {
 	}
 }
 
-// once calls r for about a time and returns the mean cost of a call.
-func (r route) once(ctx context.Context, m *message.Message, each time.Duration) float64 {
+// once calls r for about a time and returns the mean cost of a call, in nanoseconds of
+// time and of processor time.
+func (r route) once(ctx context.Context, m *message.Message, each time.Duration) (wall, cpu float64) {
 	per := max(r.per, 1)
 	n := 0
-	start := time.Now()
+	start, used := time.Now(), bench.CPU()
 	for time.Since(start) < each {
 		for range max(100/per, 1) {
 			r.must(ctx, m)
 			n += per
 		}
 	}
-	return float64(time.Since(start)) / float64(n)
+	return float64(time.Since(start)) / float64(n), float64(bench.CPU()-used) / float64(n)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -246,12 +247,44 @@ func (f *Frame) LiftBytes(ptr, n uint32) ([]byte, error) {
 func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 	if end := uint64(ptr) + uint64(n); f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) && n <= maxString {
 		b := f.memory[ptr:end]
-		if !utf8.Valid(b) {
+		if f.life == Aliased {
+			if !utf8.Valid(b) {
+				return "", errInvalidUTF8
+			}
+			return unsafe.String(unsafe.SliceData(b), len(b)), nil
+		}
+		c := f.into.Bytes(len(b))
+		if !copyASCII(c, b) && !utf8.Valid(b) {
 			return "", errInvalidUTF8
 		}
-		return f.Text(b), nil
+		return unsafe.String(unsafe.SliceData(c), len(c)), nil
 	}
 	return f.liftString(ptr, n)
+}
+
+// copyASCII copies from into to, which is at least as long, and tells whether all of
+// it is ASCII. Most strings are, and short: for them it takes less than a call each to
+// copy and to check.
+func copyASCII(to, from []byte) bool {
+	to = to[:len(from)]
+	if len(from) < 8 {
+		var all byte
+		for i, b := range from {
+			to[i] = b
+			all |= b
+		}
+		return all < utf8.RuneSelf
+	}
+	const high = 0x8080808080808080
+	last := le.Uint64(from[len(from)-8:])
+	all := last
+	for i := 0; i+8 < len(from); i += 8 {
+		w := le.Uint64(from[i:])
+		le.PutUint64(to[i:], w)
+		all |= w
+	}
+	le.PutUint64(to[len(to)-8:], last)
+	return all&high == 0
 }
 
 // liftString is LiftString for what is out of bounds, or not in UTF-8.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
 	"github.com/wasm-graph/graphd/engine/component/value"
@@ -365,20 +366,22 @@ func (f *Frame) LowerString(s string) (ptr, n uint32, err error) {
 	if len(s) > maxString {
 		return 0, 0, fmt.Errorf("string of %d bytes, longer than %d", len(s), maxString)
 	}
-	if !utf8.ValidString(s) {
-		return 0, 0, errInvalidUTF8
-	}
-	switch f.Heap.Encoding {
-	case UTF16:
-		return f.lowerUTF16(s, 0)
-	case Latin1UTF16:
+	if f.Heap.Encoding != UTF8 {
+		if !utf8.ValidString(s) {
+			return 0, 0, errInvalidUTF8
+		}
+		if f.Heap.Encoding == UTF16 {
+			return f.lowerUTF16(s, 0)
+		}
 		return f.lowerLatin1(s)
 	}
 	ptr, err = f.Realloc(1, uint64(len(s)))
 	if err != nil {
 		return 0, 0, err
 	}
-	copy(f.memory[ptr:], s)
+	if !copyASCII(f.memory[ptr:], unsafe.Slice(unsafe.StringData(s), len(s))) && !utf8.ValidString(s) {
+		return 0, 0, errInvalidUTF8
+	}
 	return ptr, uint32(len(s)), nil
 }
 

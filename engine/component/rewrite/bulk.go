@@ -77,6 +77,7 @@ type bulkOperation struct {
 	emit      func(*assembler) // the instruction itself
 	to, from  func(*assembler) // size of what is written and read, as i64; no from: it fills
 	overlap   bool             // what is written may be what is read
+	brief     bool             // a short one is done without the instruction
 	chunk     int32            // most units at once
 	unitShift int64            // units are paid at 1 << unitShift to one
 }
@@ -99,9 +100,9 @@ func (w *writer) bulkOperation(in instr) bulkOperation {
 	}
 	switch in.op {
 	case opMemoryFill:
-		op.name = "memory.fill"
+		op.name, op.brief = "memory.fill", true
 	case opMemoryCopy:
-		op.name, op.from, op.overlap = "memory.copy", memorySize, true
+		op.name, op.from, op.overlap, op.brief = "memory.copy", memorySize, true, true
 	case opMemoryInit:
 		op.name, op.from = "memory.init", segment(w.datas[in.a].length())
 	case opTableFill:
@@ -137,6 +138,10 @@ const (
 // bulkHelper adds the function that does a bulk operation in chunks:
 //
 //	func(to, from, length) {
+//		if brief && length <= short && to+length <= size(to) && from+length <= size(from) {
+//			load and store
+//			return
+//		}
 //		if length > chunk {
 //			if to+length > size(to) || from+length > size(from) {
 //				op(to, from, length) // traps
@@ -160,14 +165,13 @@ const (
 func (w *writer) bulkHelper(op bulkOperation) uint32 {
 	t := core.FuncType{Params: []core.ValueType{core.I32, op.value, core.I32}}
 	return w.addHelper(op.name, t, func(a *assembler) {
+		if op.brief {
+			a.brief(op)
+		}
 		a.long(op)
 		a.open(opIf)
 		{
-			a.outOfBounds(to, op.to)
-			if op.from != nil {
-				a.outOfBounds(from, op.from)
-				a.op(opI32Or)
-			}
+			a.beyond(op)
 			a.open(opIf)
 			a.index(opLocalGet, to)
 			a.index(opLocalGet, from)
@@ -245,6 +249,15 @@ func (a *assembler) long(op bulkOperation) {
 	a.index(opLocalGet, length)
 	a.i32(op.chunk)
 	a.op(opI32GtU)
+}
+
+// beyond leaves whether what is written or read passes its end.
+func (a *assembler) beyond(op bulkOperation) {
+	a.outOfBounds(to, op.to)
+	if op.from != nil {
+		a.outOfBounds(from, op.from)
+		a.op(opI32Or)
+	}
 }
 
 // outOfBounds leaves whether a range of length, from start, passes size.

@@ -37,8 +37,14 @@ const (
 	opGlobalSet          opcode = 0x24
 	opTableGet           opcode = 0x25
 	opTableSet           opcode = 0x26
+	opI32Load            opcode = 0x28
+	opI64Load            opcode = 0x29
 	opI32Load8U          opcode = 0x2d
+	opI32Load16U         opcode = 0x2f
+	opI32Store           opcode = 0x36
+	opI64Store           opcode = 0x37
 	opI32Store8          opcode = 0x3a
+	opI32Store16         opcode = 0x3b
 	opMemorySize         opcode = 0x3f
 	opMemoryGrow         opcode = 0x40
 	opI32Const           opcode = 0x41
@@ -50,6 +56,8 @@ const (
 	opI32LtS             opcode = 0x48
 	opI32GtU             opcode = 0x4b
 	opI32LeU             opcode = 0x4d
+	opI32GeU             opcode = 0x4f
+	opI32And             opcode = 0x71
 	opI64Eqz             opcode = 0x50
 	opI64LtS             opcode = 0x53
 	opI64GeS             opcode = 0x59

@@ -173,3 +173,29 @@ func TestRewriteKeepsKernels(t *testing.T) {
 		t.Errorf("ticked %d times, want thousands", h.ticks)
 	}
 }
+
+// TestBriefBulk copies and fills few bytes, which overlap or not and reach the end of
+// the memory or pass it.
+func TestBriefBulk(t *testing.T) {
+	e := coretest.Open(t)
+	p := pair{t: t, original: compile(t, e, semantics, &host{}), rewritten: compile(t, e, instrument(t, semantics), &host{})}
+	p.renew()
+	end := uint64(len(p.f.Memory("memory").Bytes()))
+	for length := range uint64(35) {
+		for _, from := range []uint64{1000, 1001, 997, 1000 + length, 1013, 5000} {
+			p.compare("copy", []uint64{1000, from, length})
+		}
+		for _, value := range []uint64{0, 0xa5, 0xffffff7f} {
+			p.compare("fill", []uint64{1003, value, length})
+		}
+		p.compare("copy", []uint64{end - length, 1000, length})
+		p.compare("copy", []uint64{1000, end - length, length})
+		p.compare("fill", []uint64{end - length, 7, length})
+		if length%8 < 2 {
+			p.compare("copy", []uint64{end - length + 1, 1000, length})
+			p.compare("copy", []uint64{1000, end - length + 1, length})
+			p.compare("copy", []uint64{0xffffffff - length, 1000, length})
+			p.compare("fill", []uint64{end - length + 1, 7, length})
+		}
+	}
+}
