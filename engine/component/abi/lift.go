@@ -140,7 +140,13 @@ func (f *Frame) lift(l *layout, stack []uint64) (value.Value, error) {
 // l have been checked.
 func (f *Frame) load(l *layout, ptr uint32) (value.Value, error) {
 	switch l.kind {
-	case types.String, types.List:
+	case types.U8, types.U16, types.U32, types.U64, types.S64: // all bits are good
+		return value.Int(l.kind, f.get(ptr, l.size)), nil
+	case types.String:
+		m := f.memory[ptr : ptr+8]
+		s, err := f.LiftString(le.Uint32(m), le.Uint32(m[4:]))
+		return value.String(s), err
+	case types.List:
 		m := f.memory[ptr : ptr+8]
 		return f.liftSequence(l, le.Uint32(m), le.Uint32(m[4:]))
 	case types.Record, types.Tuple:

@@ -84,11 +84,10 @@ func (f *Frame) expectOne(l *layout, v value.Value) {
 	}
 }
 
-// expect announces the allocations of a value whose layout has some. What is no value
-// of l ends it: lowering will say so.
+// expect announces the allocations of a value whose layout has some. It stops at what
+// is no value of l, since lowering will get no further.
 func (f *Frame) expect(l *layout, v value.Value) {
 	if v.Kind() != l.kind {
-		f.closed = true
 		return
 	}
 	switch l.kind {
@@ -104,20 +103,18 @@ func (f *Frame) expect(l *layout, v value.Value) {
 	case types.Record, types.Tuple:
 		elems := v.Elems()
 		if len(elems) != len(l.fields) {
-			f.closed = true
 			return
 		}
-		for i, fl := range l.fields {
-			if fl.layout.allocates {
-				f.expect(fl.layout, elems[i])
+		for i := range l.fields {
+			if fl := l.fields[i].layout; fl.allocates {
+				f.expect(fl, elems[i])
 			}
 		}
 	default:
-		payload, err := l.check(v)
-		if err != nil {
-			f.closed = true
-		} else if payload != nil && payload.allocates {
-			f.expect(payload, v.Payload())
+		if c := v.Bits(); c < uint64(len(l.cases)) {
+			if payload := l.cases[c]; payload != nil && payload.allocates {
+				f.expect(payload, v.Payload())
+			}
 		}
 	}
 }
@@ -261,13 +258,13 @@ func (f *Frame) lower(l *layout, v value.Value, stack []uint64) error {
 // store puts v into the guest's memory at ptr, whose bounds and alignment for l
 // have been checked.
 func (f *Frame) store(l *layout, v value.Value, ptr uint32) error {
-	if bits, ok, err := f.scalar(l, v); ok {
-		if err == nil {
-			f.put(ptr, l.size, bits)
-		}
-		return err
-	}
 	switch l.kind {
+	case types.U8, types.U16, types.U32, types.U64, types.S64: // all bits are good
+		if v.Kind() != l.kind {
+			return mismatch(l, v)
+		}
+		f.put(ptr, l.size, v.Bits())
+		return nil
 	case types.String, types.List:
 		p, n, err := f.lowerSequence(l, v)
 		if err == nil {
@@ -281,16 +278,22 @@ func (f *Frame) store(l *layout, v value.Value, ptr uint32) error {
 			return mismatch(l, v)
 		}
 		return f.storeFields(l, v.Elems(), ptr)
+	case types.Variant, types.Enum, types.Option, types.Result:
+		payload, err := l.check(v)
+		if err != nil {
+			return err
+		}
+		f.put(ptr, l.discSize, v.Bits())
+		if payload == nil {
+			return nil
+		}
+		return f.store(payload, v.Payload(), ptr+l.payload)
 	}
-	payload, err := l.check(v)
-	if err != nil {
-		return err
+	bits, _, err := f.scalar(l, v)
+	if err == nil {
+		f.put(ptr, l.size, bits)
 	}
-	f.put(ptr, l.discSize, v.Bits())
-	if payload == nil {
-		return nil
-	}
-	return f.store(payload, v.Payload(), ptr+l.payload)
+	return err
 }
 
 func (f *Frame) storeFields(l *layout, elems []value.Value, ptr uint32) error {
