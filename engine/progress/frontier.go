@@ -4,15 +4,27 @@ package progress
 
 import "slices"
 
-// quiet is how long, in milliseconds, nothing must come from a source for it to
-// count as caught up.
-const quiet = 500
+// All in milliseconds.
+const (
+	// quiet is how long nothing must come from a source for it to count as caught up.
+	quiet = 500
+	// patience is how long a source may be behind without coming nearer.
+	patience = 30_000
+	// nearer is how much nearer it must come in that time: a backlog that is not drained
+	// at 1.01 times the speed of the clock is none, but a clock that is wrong.
+	nearer = patience / 100
+)
 
 // Frontier is the frontier of one source: the logical time before which it sends
 // nothing any more, but for late messages. It follows the wall clock at a distance,
 // the lateness, while the source is connected and caught up; otherwise it stands
 // still, so that an outage or a backlog makes nothing late. It never goes back. Not
 // safe for concurrent use.
+//
+// A source is caught up when nothing comes from it for a while, or what comes is not
+// older than the lateness. Older messages are a backlog, which comes nearer to the
+// present the more of it is read. If it doesn't, the source's clock is slow or was set
+// back, and time goes on without it: its messages are late.
 //
 // All times that are passed in are of one clock, in milliseconds; a clock that goes
 // back is tolerated.
@@ -25,6 +37,8 @@ type Frontier struct {
 	closed    bool
 	quietFrom Time // when the last message came, or the source connected
 	lastStamp Time // logical time of the last message
+	behind    Time // the least that messages were behind the clock since it was caught up; End: none came
+	nearing   Time // when that was, or it was caught up, or hindered
 	moving    Time // when it last could move
 	started   bool // Advance has been called
 }
@@ -32,7 +46,7 @@ type Frontier struct {
 // NewFrontier returns a Frontier that stands at resume: Beginning, or where it was
 // when the graph was stopped.
 func NewFrontier(lateness, maxStall int64, resume Time) *Frontier {
-	return &Frontier{lateness: lateness, maxStall: maxStall, at: resume, lastStamp: Beginning}
+	return &Frontier{lateness: lateness, maxStall: maxStall, at: resume, lastStamp: Beginning, behind: End}
 }
 
 // At returns the frontier.
@@ -41,6 +55,9 @@ func (f *Frontier) At() Time { return f.at }
 // Received notes that a message of logical time stamp came at time now.
 func (f *Frontier) Received(now, stamp Time) {
 	f.quietFrom, f.lastStamp = now, stamp
+	if lag := now - max(stamp, 0); f.behind == End || lag <= f.behind-nearer {
+		f.behind, f.nearing = lag, now
+	}
 }
 
 // Close says that the source has come to its end and sends nothing any more. With
@@ -62,18 +79,23 @@ type Status struct {
 // Advance moves the frontier to where it may be at time now and returns it.
 func (f *Frontier) Advance(now Time, s Status) Time {
 	if s.Connected && !f.connected {
-		f.quietFrom = now // what waited for us may be about to come
+		f.quietFrom, f.behind, f.nearing = now, End, now // what waited for us may be about to come
 	}
 	f.connected = s.Connected
 	if !f.started {
 		f.started, f.moving = true, now
 	}
 	target := now.minus(f.lateness)
+	hindered := !s.Connected || s.Blocked
+	caughtUp := now.minus(quiet) >= f.quietFrom || f.lastStamp >= target
+	if hindered || caughtUp {
+		f.behind, f.nearing = End, now
+	}
 	switch {
 	case f.closed:
 		target = End
 		f.moving = now
-	case s.Connected && !s.Blocked && (now.minus(quiet) >= f.quietFrom || f.lastStamp >= target):
+	case !hindered && (caughtUp || now.minus(patience) >= f.nearing):
 		f.moving = now
 	case f.maxStall > 0 && now.minus(f.maxStall) >= f.moving:
 		// Stalled for too long: go on, but keep the clock of the stall running.

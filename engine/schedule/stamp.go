@@ -31,13 +31,23 @@ func carried(m *message.Message) (stamp hlc.Timestamp, ok, malformed bool) {
 	for _, p := range m.Properties {
 		if p.Key == endpoint.StampProperty {
 			stamp, err := hlc.Parse(p.Value)
-			if err != nil || stamp.Millis < 0 {
+			if err != nil || !credible(stamp) {
 				return hlc.Timestamp{}, false, true
 			}
 			return stamp, true, false
 		}
 	}
 	return hlc.Timestamp{}, false, false
+}
+
+// maxMillis is the latest time that the text form has room for, in the year 33658.
+const maxMillis = 999_999_999_999_999
+
+// credible reports whether anybody can go on from t: it is in a time that can be
+// written, and its counter can be raised. Any node id will do, none too: it only breaks
+// ties.
+func credible(t hlc.Timestamp) bool {
+	return t.Millis >= 0 && t.Millis <= maxMillis && t.Counter < math.MaxUint64
 }
 
 func isStamp(p message.Property) bool { return p.Key == endpoint.StampProperty }
