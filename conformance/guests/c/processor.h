@@ -228,7 +228,7 @@ void *cabi_realloc(const void *old, uint32_t old_len, uint32_t align, uint32_t l
 
 // read returns the bytes of t, with which t then goes on: the host's buffer, where
 // it was one, is read and dropped.
-static struct bytes read(struct text *t) {
+[[maybe_unused]] static struct bytes read(struct text *t) {
   if (t->tag == BUFFER) {
     uint32_t buffer = t->buffer;
     buffer_read(buffer, &t->bytes);
