@@ -4,15 +4,11 @@ package component
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -269,29 +265,6 @@ func (r *Runtime) key(data []byte) cache.Key {
 	}
 	sum := sha256.Sum256(data)
 	return sha256.Sum256(fmt.Appendf(nil, "component %s %s %s %v %x", r.build, rewrite.Version, r.config.Engine.Name(), r.config.Limits, sum))
-}
-
-// build tells the builds of this package apart: by the version of its module or, where
-// that is a working copy, by the program that it is in.
-func build() string {
-	info, ok := debug.ReadBuildInfo()
-	if ok {
-		module := info.Main
-		for _, d := range info.Deps {
-			if d.Path == modulePath {
-				module = *d
-			}
-		}
-		if module.Path == modulePath && module.Replace == nil && strings.HasPrefix(module.Version, "v") && !strings.Contains(module.Version, "+dirty") {
-			return module.Version
-		}
-	}
-	if program, err := os.Executable(); err == nil {
-		if file, err := os.Stat(program); err == nil {
-			return fmt.Sprintf("%s %d %d", program, file.Size(), file.ModTime().UnixNano())
-		}
-	}
-	return rand.Text() // nothing of another process is used
 }
 
 // modulePath is the path of the module that this package is in.

@@ -39,7 +39,7 @@ func New(config Config) (*Runtime, error) {
 	if config.Engine == nil {
 		return nil, errors.New("component: new runtime: no engine given")
 	}
-	return &Runtime{config: config, build: build()}, nil
+	return &Runtime{config: config, build: cache.Build(modulePath)}, nil
 }
 
 // Component is a compiled component. It is immutable and safe for concurrent use.

@@ -317,3 +317,14 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
+
+// A test has no versions of modules: what it keeps is for itself.
+func TestBuild(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cache.Build("example.com/none"); !strings.HasPrefix(got, program+" ") || got != cache.Build("example.com/none") {
+		t.Errorf("Build returned %q, want what identifies %s", got, program)
+	}
+}

@@ -12,11 +12,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+	"golang.org/x/sys/cpu"
 
 	"github.com/wasm-graph/graphd/engine/component/cache"
 )
@@ -41,7 +44,7 @@ type codeCache struct {
 	own     wazero.CompilationCache
 	scratch string
 	files   string // the folder below scratch in which wazero looks
-	seed    string // what code depends on beside its module: wazero's version, the processor
+	seed    string // what code depends on beside its module: wazero, the processor
 
 	making sync.Mutex // held while wazero makes a file, so that it is known whose it is
 	mu     sync.Mutex // guards linked
@@ -54,28 +57,31 @@ type linkedFile struct {
 	loading sync.Mutex // wazero gives a module out before it is complete
 }
 
-// emptyModule is a module with nothing in it.
-var emptyModule = []byte("\x00asm\x01\x00\x00\x00")
-
 // openCodeCache returns a codeCache with a runtime that uses it.
 func openCodeCache(ctx context.Context, entries *cache.Cache, config wazero.RuntimeConfig) (*codeCache, error) {
-	// The name for the empty module depends on nothing but the processor, and that of its
-	// folder on wazero's version.
-	seed, err := nameOf(ctx, entries, emptyModule)
-	if err != nil {
-		return nil, err
+	c := &codeCache{
+		entries: entries,
+		seed:    fmt.Sprintln(cache.Build(wazeroPath), goruntime.GOOS, goruntime.GOARCH, cpu.X86, cpu.ARM64),
+		linked:  map[string]*linkedFile{},
 	}
-	c := &codeCache{entries: entries, seed: seed, linked: map[string]*linkedFile{}}
+	var err error
 	if c.scratch, err = entries.Scratch(); err != nil {
 		return nil, err
 	}
-	c.files = filepath.Join(c.scratch, filepath.Dir(seed))
 	if c.own, err = wazero.NewCompilationCacheWithDir(c.scratch); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(c.scratch))
 	}
+	folders, err := filepath.Glob(filepath.Join(c.scratch, "*"))
+	if err != nil || len(folders) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("wazero's cache has folders %q, want one", folders), c.own.Close(ctx), os.RemoveAll(c.scratch))
+	}
+	c.files = folders[0]
 	c.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(c.own))
 	return c, nil
 }
+
+// wazeroPath is the path of wazero's module.
+const wazeroPath = "github.com/tetratelabs/wazero"
 
 // close closes the runtime, too.
 func (c *codeCache) close(ctx context.Context) error {
@@ -100,6 +106,7 @@ func (c *codeCache) compile(ctx context.Context, wasm []byte) (wazero.CompiledMo
 	}
 	code, err := c.runtime.CompileModule(ctx, wasm)
 	if unwritten(err) {
+		c.entries.Warn(err)
 		// What was compiled is in wazero's memory, which gives it out when asked again
 		// and then counts one user too many.
 		if code, err = c.runtime.CompileModule(ctx, wasm); err == nil {
@@ -135,13 +142,22 @@ func (c *codeCache) load(ctx context.Context, digest [32]byte) wazero.CompiledMo
 	}
 	defer c.unlink(string(name))
 	file.loading.Lock()
-	code, err := c.runtime.CompileModule(ctx, outline)
+	code, err := c.runtime.CompileModule(noCompilation(ctx), outline)
 	file.loading.Unlock()
 	if err != nil {
 		c.entries.Remove(key)
 		return nil
 	}
 	return code
+}
+
+// noCompilation returns a context in which wazero loads code, and compiles none: should
+// it not find that of an outline, it must not compile the outline. Only the goroutines
+// that compile look at the context, where there are several.
+func noCompilation(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(experimental.WithCompilationWorkers(ctx, 2))
+	cancel()
+	return ctx
 }
 
 // link puts the file of an entry where wazero looks for it.
@@ -227,7 +243,7 @@ func nameOf(ctx context.Context, entries *cache.Cache, wasm []byte) (name string
 		return "", err
 	}
 	if len(made) != 1 {
-		return "", errors.New("wazero keeps no code: it interprets, on this machine")
+		return "", fmt.Errorf("wazero keeps code in files %q, want one", made)
 	}
 	return filepath.Rel(dir, made[0])
 }

@@ -177,7 +177,10 @@ func TestForeignEntry(t *testing.T) {
 	if !ok {
 		t.Fatal("the entry can't be read")
 	}
+	code, _ := kept.Get(key)
+	_, outline, _ := bytes.Cut(label, []byte("\n"))
 	for _, tt := range []struct{ content, label []byte }{
+		{code, append([]byte("another name\n"), outline...)}, // the outline must not be compiled
 		{[]byte("no code"), label},
 		{nil, label},
 		{nil, nil},
