@@ -14,6 +14,7 @@ import (
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/graph"
+	"github.com/wasm-graph/graphd/engine/nn"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/recording"
 	"github.com/wasm-graph/graphd/engine/schedule"
@@ -93,6 +94,7 @@ type simulation struct {
 	plan       *plan.Plan
 	options    plan.Options
 	modules    wiring.Modules // nil until they are loaded
+	models     nn.Backend     // likewise
 }
 
 // plan reads and plans a definition.
@@ -121,15 +123,18 @@ func (f *simulationFlags) plan(file string, stderr io.Writer) (*simulation, erro
 	return &simulation{definition: definition, text: text, plan: p, options: options}, nil
 }
 
-// load fetches and compiles the modules of s.
+// load fetches and compiles the modules of s, and readies what runs their models.
 func (s *simulation) load(ctx context.Context, compiler *wiring.Compiler, from *moduleFlags) (err error) {
+	if s.models, err = wiring.NewNN(); err != nil {
+		return err
+	}
 	s.modules, err = from.load(ctx, compiler, s.definition)
 	return err
 }
 
 // config puts a run together but for its input. Everything that comes out goes to sink.
 func (s *simulation) config(virtual *schedule.VirtualTime, sink *recording.Sink, logger *slog.Logger) engine.Config {
-	surroundings := wiring.Simulation{Time: virtual, Seed: s.text, Logger: logger}
+	surroundings := wiring.Simulation{Time: virtual, Seed: s.text, NN: s.models, Logger: logger}
 	config := engine.Config{
 		Plan: s.plan, Options: s.options, Openers: surroundings.Openers(s.plan, s.modules), Virtual: virtual, Logger: logger,
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/endpoint/memory"
 	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/nn"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/recording"
@@ -106,6 +107,9 @@ func (f *testFlags) run(cmd *cobra.Command, dirs []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, compiler.Close(context.WithoutCancel(ctx))) }()
+	if t.models, err = wiring.NewNN(); err != nil {
+		return err
+	}
 	t.compiler = &onceCompiler{Compiler: compiler, modules: map[[sha256.Size]byte]*processor.Module{}}
 
 	report := graphtest.NewReport(cmd.OutOrStdout(), f.format, total)
@@ -167,6 +171,7 @@ type tester struct {
 	options  plan.Options
 	update   bool
 	compiler *onceCompiler
+	models   nn.Backend
 	workshop *workshop
 	declared []string // keys of the settings that some graph declares
 }
@@ -267,7 +272,7 @@ func (t *tester) outputs(ctx context.Context, c *graphtest.Case, store *sharedSt
 	defer func() { err = errors.Join(err, input.Close()) }()
 	virtual := schedule.NewVirtualTime(input.start())
 	store.follow(virtual)
-	simulation := wiring.Simulation{Time: virtual, Seed: text, State: store.Store, Logger: logger}
+	simulation := wiring.Simulation{Time: virtual, Seed: text, State: store.Store, NN: t.models, Logger: logger}
 	sink := memory.NewSink(func(m *message.Message) error { outputs.Add(m); return nil })
 	config := engine.Config{
 		Plan: p, Options: t.options, Openers: simulation.Openers(p, modules), Virtual: virtual, Logger: logger,

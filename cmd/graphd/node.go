@@ -44,6 +44,10 @@ func newNode(ctx context.Context, id string, logger *slog.Logger,
 	if err != nil {
 		return nil, err
 	}
+	models, err := wiring.NewNN()
+	if err != nil {
+		return nil, err
+	}
 	clock := wiring.NewClock(id)
 	launcher, err := deploy.NewLauncher(deploy.LauncherConfig{
 		Artifacts: artifacts,
@@ -54,6 +58,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger,
 			Logger: logger,
 			Meter:  n.telemetry.meter,
 			State:  wiring.NewState(clock),
+			NN:     models,
 		},
 		HLC:    clock,
 		Meter:  n.telemetry.meter,

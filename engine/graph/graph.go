@@ -90,6 +90,10 @@ type Requirements struct {
 	Features                   []Feature
 }
 
+// FeatureNN is the feature of components that import wasi:nn. A definition need not
+// ask for it, and no other is known.
+const FeatureNN = "wasi-nn"
+
 // Feature is an optional part of the runtime that modules ask for.
 type Feature struct{ Name, Value string }
 

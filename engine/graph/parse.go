@@ -3,6 +3,7 @@
 package graph
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/wasm-graph/graphd/engine/document"
@@ -79,6 +80,7 @@ func metadata(n document.Node) Metadata {
 }
 
 func requirements(n document.Node) Requirements {
+	features := []string{FeatureNN}
 	// hostlibVersion is what runtimeVersion was called in the preview.
 	o := n.Object("apiVersion", "runtimeVersion", "features", "hostlibVersion")
 	q := Requirements{APIVersion: o.Required("apiVersion", `add apiVersion: "1.1.0"`).Text()}
@@ -90,7 +92,11 @@ func requirements(n document.Node) Requirements {
 	}
 	for _, n := range o.Optional("features").List() {
 		f := n.Object("name", "value")
-		q.Features = append(q.Features, Feature{Name: f.Required("name", "").Text(), Value: f.Optional("value").Text()})
+		name := f.Required("name", "")
+		q.Features = append(q.Features, Feature{Name: name.Text(), Value: f.Optional("value").Text()})
+		if name.Text() != "" && !slices.Contains(features, name.Text()) {
+			name.Errorf(document.Suggest(name.Text(), features), "this runtime has no feature %q", name.Text())
+		}
 	}
 	return q
 }

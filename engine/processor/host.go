@@ -15,6 +15,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/wasi"
 	witparser "github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/nn/wasinn"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/wit"
 )
@@ -71,6 +72,12 @@ func (h *host) interfaces() []*component.Interface {
 		Random: h.env.Random,
 	})
 	given := system.Interfaces()
+	if h.env.NN != nil {
+		models := wasinn.New(wasinn.Config{Backend: h.env.NN, Failed: func(err error) {
+			h.log.write(slog.LevelError, "wasi:nn", err.Error())
+		}})
+		given = append(given, models.Interfaces()...)
+	}
 	for name, funcs := range map[string]map[string]component.HostFunc{
 		"hybrid-logical-clock": nil,
 		"types":                {"[method]buffer.read": readBuffer},

@@ -31,6 +31,9 @@ func open(ctx context.Context, m *Module, config operator.Config, env Environmen
 		return nil, fmt.Errorf("processor: operation %s: component %s exports no %s operator; it exports %v",
 			config.Operation, m.Name(), config.Kind, m.Kinds())
 	}
+	if m.nn && env.NN == nil {
+		return nil, fmt.Errorf("processor: operation %s: %w", config.Operation, ErrNoNN)
+	}
 	h := newHost(config, env)
 	ci, err := m.component.Instantiate(ctx, component.InstanceConfig{
 		Imports:  h.interfaces(),

@@ -8,8 +8,8 @@
 // operation of a graph opens an instance of it with its own configuration, and
 // never shares it: instances of one component differ by what their init was told.
 // Each instance gets its own host: the logger with the operation's name, metrics,
-// the state store, clocks and randomness, and nothing else of the machine it runs
-// on.
+// the state store, clocks and randomness, models where it imports wasi:nn (package
+// wasinn), and nothing else of the machine it runs on.
 //
 // Messages cross the boundary through codecs shaped by hand for the world's types
 // (codec.go). A payload below Environment.BufferBorder is copied into the guest; a
@@ -33,6 +33,8 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/component"
 	"github.com/wasm-graph/graphd/engine/component/types"
+	"github.com/wasm-graph/graphd/engine/nn"
+	"github.com/wasm-graph/graphd/engine/nn/wasinn"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/state"
 )
@@ -64,6 +66,7 @@ type Environment struct {
 	Monotonic func() uint64
 	Wait      func(ctx context.Context, until uint64) error
 	Random    io.Reader     // default: crypto/rand
+	NN        nn.Backend    // what runs models; without one, components that import wasi:nn don't open
 	Memory    uint64        // bytes; default 256 MiB
 	Deadline  time.Duration // a call; default 1 s
 	Fuel      uint64        // instead of the deadline, where time is virtual
@@ -79,10 +82,15 @@ type Module struct {
 	component  *component.Component
 	interfaces map[operator.Kind]string // the full name of each exported interface
 	buffer     int                      // number of the buffer resource, or -1
+	nn         bool                     // imports wasi:nn
 }
 
+// ErrNoNN says that a component imports wasi:nn, and that there is nothing to run models.
+var ErrNoNN = errors.New("component imports wasi:nn, and this build of graphd has no backend for neural networks")
+
 // Load compiles a component and finds its operators. The error wraps ErrOldWorld
-// or ErrNoOperator where the component is for another world.
+// or ErrNoOperator where the component is for another world, and wasinn.ErrVersion
+// where it is for another version of wasi:nn.
 func Load(ctx context.Context, rt *component.Runtime, name string, wasm []byte) (*Module, error) {
 	c, err := rt.Compile(ctx, name, wasm)
 	if err != nil {
@@ -123,6 +131,9 @@ func newModule(c *component.Component) (*Module, error) {
 		return nil, err
 	}
 	m := &Module{component: c, interfaces: map[operator.Kind]string{}, buffer: -1}
+	if m.nn, err = wasinn.Imported(c.Type()); err != nil {
+		return nil, err
+	}
 	for _, k := range kinds {
 		m.interfaces[k] = worldPackage + string(k) + worldVersion
 	}

@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/component/wit"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/processor"
-	processorwit "github.com/wasm-graph/graphd/wit"
+	witfiles "github.com/wasm-graph/graphd/wit"
 )
 
 // ErrNoToolchain says that there is no go command to be found.
@@ -149,19 +149,27 @@ func wrap(module []byte) (*Component, error) {
 }
 
 // World returns the world that operators are built for: any of the exports of the
-// processor package's worlds, and all that any host of it offers.
+// processor package's worlds, and all that any host of it offers, wasi:nn included.
 func World() (*types.Component, error) {
-	packages, err := wit.Parse(processorwit.Processor())
+	processors, err := wit.Parse(witfiles.Processor())
+	if err != nil {
+		return nil, err
+	}
+	networks, err := wit.Parse(witfiles.NN())
 	if err != nil {
 		return nil, err
 	}
 	var worlds []*types.Component
 	for _, name := range []string{"map-impl", "filter-impl", "branch-impl", "delay-impl", "accumulate-impl", "host"} {
-		w, err := packages.World(name)
+		w, err := processors.World(name)
 		if err != nil {
 			return nil, err
 		}
 		worlds = append(worlds, w)
 	}
-	return encode.Union(worlds...), nil
+	ml, err := networks.World("ml")
+	if err != nil {
+		return nil, err
+	}
+	return encode.Union(append(worlds, ml)...), nil
 }

@@ -120,4 +120,7 @@ func TestWorld(t *testing.T) {
 			t.Errorf("%s is not imported", name)
 		}
 	}
+	if !slices.ContainsFunc(w.Imports, func(x types.Extern) bool { return x.Name == "wasi:nn/graph@0.2.0-rc-2024-10-28" }) {
+		t.Error("wasi:nn is not imported")
+	}
 }

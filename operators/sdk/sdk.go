@@ -31,7 +31,7 @@
 // it, or a panic, drops that item and names the cause; the operator goes on.
 //
 // All that an operator may ask of the runtime comes through its Host: the
-// configuration, the log, metrics and the state store. Nothing is global, so a unit
+// configuration, the log, metrics, the state store and neural networks. Nothing is global, so a unit
 // test is plain Go: package sdktest makes a Host that lives in memory, and go test
 // runs operators on the machine at hand.
 //
@@ -48,6 +48,7 @@ type Host struct {
 	Log     *Logger
 	Metrics *Metrics
 	Store   *Store
+	Models  *Models
 }
 
 // NewHost returns a Host over imports. Its logger's context is context. Operators
@@ -59,11 +60,12 @@ func NewHost(imports Imports, config Config, context string) *Host {
 		Log:     &Logger{imports: imports, context: context},
 		Metrics: &Metrics{imports: imports},
 		Store:   &Store{imports: imports},
+		Models:  &Models{imports: imports},
 	}
 }
 
 // Imports are the functions that the processor world offers to a component, one
-// method each, in Go's types. Slices that go in are not retained; those that come
+// method each, and what wasi:nn does, in Go's types. Slices that go in are not retained; those that come
 // out belong to the caller.
 type Imports interface {
 	Log(level Level, context, message string)
@@ -77,4 +79,9 @@ type Imports interface {
 	StoreDelete(key []byte, o DeleteOptions) (DeleteResult, error)
 	// StoreDeleteValue deletes key if it holds exactly value.
 	StoreDeleteValue(key, value []byte, o DeleteOptions) (DeleteResult, error)
+
+	// ModelLoad returns a number for ModelCompute and ModelDrop.
+	ModelLoad(onnx []byte) (uint32, error)
+	ModelCompute(model uint32, inputs []NamedTensor) ([]NamedTensor, error)
+	ModelDrop(model uint32)
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Snapshot is about images of cameras: it tells them from other messages (branch)
-// and gathers what was seen in those of a window (accumulate).
+// Snapshot is about images of cameras: it tells them from other messages (branch),
+// finds out what they show (map), by a neural network that the host runs, and gathers
+// what was seen in those of a window (accumulate).
 //
 // It behaves like the sample operators of the same names that Azure publishes in
 // Rust (Azure-Samples/explore-iot-operations). Where the originals stop with a panic,
@@ -18,12 +19,14 @@ import (
 	"github.com/wasm-graph/graphd/operators/sdk"
 	"github.com/wasm-graph/graphd/operators/sdk/accumulate"
 	"github.com/wasm-graph/graphd/operators/sdk/branch"
+	"github.com/wasm-graph/graphd/operators/sdk/mapper"
 )
 
 func main() {} // never runs, but a main package needs one
 
 func init() {
 	branch.Handle(openBranch)
+	mapper.Handle(openMap)
 	accumulate.Handle(openAccumulate)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/nn"
 	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/processor"
@@ -64,6 +65,7 @@ type Simulation struct {
 	Seed []byte
 	// State is the state store; nil means one of this simulation's own.
 	State  state.Store
+	NN     nn.Backend
 	Logger *slog.Logger
 }
 
@@ -96,6 +98,7 @@ func (s Simulation) Openers(p *plan.Plan, modules Modules) []operator.Opener {
 		openers[i] = modules[n.Module].Opener(n.Config, processor.Environment{
 			Logger:    s.Logger,
 			State:     store,
+			NN:        s.NN,
 			Now:       s.Time.Now,
 			Monotonic: clock.now,
 			Wait:      clock.wait,

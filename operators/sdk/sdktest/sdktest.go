@@ -33,7 +33,13 @@ type Env struct {
 	writes     uint64
 	store      map[string]stored
 	storeErr   error
+	models     func(onnx []byte) (Compute, error)
+	loaded     map[uint32]Compute
+	numLoaded  uint32
 }
+
+// Compute is what a model does.
+type Compute func(inputs []sdk.NamedTensor) ([]sdk.NamedTensor, error)
 
 // LogEntry is what an operator has logged.
 type LogEntry struct {
@@ -50,6 +56,7 @@ func New(parameters ...sdk.Parameter) *Env {
 		types:      map[string]string{},
 		now:        time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
 		store:      map[string]stored{},
+		loaded:     map[uint32]Compute{},
 	}
 }
 
@@ -101,6 +108,21 @@ func (e *Env) FailStore(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.storeErr = err
+}
+
+// RunModels makes load what loads models. Without it every model is refused: there is
+// no neural network here.
+func (e *Env) RunModels(load func(onnx []byte) (Compute, error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.models = load
+}
+
+// Models returns how many models are loaded and not closed.
+func (e *Env) Models() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.loaded)
 }
 
 // Message returns a message with that topic and payload.
@@ -180,4 +202,35 @@ func series(name string, labels []sdk.Label) string {
 	}
 	slices.Sort(pairs)
 	return name + "\x00\x00" + strings.Join(pairs, "\x00\x00")
+}
+
+func (e *imports) ModelLoad(onnx []byte) (uint32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.models == nil {
+		return 0, &sdk.ModelError{Code: sdk.ModelUnsupported, Text: "sdktest: RunModels was not called"}
+	}
+	compute, err := e.models(onnx)
+	if err != nil {
+		return 0, err
+	}
+	e.numLoaded++
+	e.loaded[e.numLoaded] = compute
+	return e.numLoaded, nil
+}
+
+func (e *imports) ModelCompute(model uint32, inputs []sdk.NamedTensor) ([]sdk.NamedTensor, error) {
+	e.mu.Lock()
+	compute := e.loaded[model]
+	e.mu.Unlock()
+	if compute == nil {
+		panic("sdktest: Compute of a model that is closed")
+	}
+	return compute(inputs)
+}
+
+func (e *imports) ModelDrop(model uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.loaded, model)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package abi moves values between Go and the Component Model's canonical ABI, on
-// the guest's side, for the types of wasm-graph:processor@1.1.0.
+// the guest's side, for the types of wasm-graph:processor@1.1.0 and of wasi:nn.
 //
 // The ABI's layouts are Go structs (see layout.go): Go aligns their fields as the
 // ABI does. A Memory turns addresses into pointers. In a component that is the
@@ -246,4 +246,25 @@ type deleteResult struct {
 	_       [7]byte
 	removed int64
 	version optionalClock
+}
+
+// namedTensor is a named-tensor.
+type namedTensor struct {
+	name   list
+	tensor uint32 // a handle
+}
+
+// handleResult is a result<own, own>: of graph.load and init-execution-context.
+type handleResult struct {
+	tag    uint8
+	_      [3]byte
+	handle uint32 // of an error, if the tag says so
+}
+
+// computeResult is a result<list<named-tensor>, error>.
+type computeResult struct {
+	tag uint8
+	_   [3]byte
+	// The handle of an error is in address.
+	list
 }

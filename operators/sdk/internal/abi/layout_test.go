@@ -105,6 +105,9 @@ func TestLayouts(t *testing.T) {
 		{"get result", variant(getResponse, stateError), unsafe.Sizeof(getResult{}), 64, unsafe.Alignof(getResult{})},
 		{"set result", variant(setResponse, stateError), unsafe.Sizeof(setResult{}), 56, unsafe.Alignof(setResult{})},
 		{"del result", variant(delResponse, stateError), unsafe.Sizeof(deleteResult{}), 56, unsafe.Alignof(deleteResult{})},
+		{"named-tensor", record(listShape, handle), unsafe.Sizeof(namedTensor{}), 12, unsafe.Alignof(namedTensor{})},
+		{"result<graph, error>", variant(handle, handle), unsafe.Sizeof(handleResult{}), 8, unsafe.Alignof(handleResult{})},
+		{"result<list<named-tensor>, error>", variant(listShape, handle), unsafe.Sizeof(computeResult{}), 12, unsafe.Alignof(computeResult{})},
 	} {
 		if tt.gotSize != tt.want.size || tt.gotSize != tt.bytes || tt.gotAlign != tt.want.align {
 			t.Errorf("%s: struct has size %d, align %d; the ABI says %d, %d; expected size %d",
@@ -160,6 +163,9 @@ func TestOffsets(t *testing.T) {
 		{"get version", unsafe.Offsetof(getResult{}.version), payloadOf(variant(getResponse, stateError)) + getResponse.fields[1]},
 		{"set version", unsafe.Offsetof(setResult{}.version), payloadOf(variant(setResponse, stateError)) + setResponse.fields[1]},
 		{"del version", unsafe.Offsetof(deleteResult{}.version), payloadOf(variant(delResponse, stateError)) + delResponse.fields[1]},
+		{"named-tensor handle", unsafe.Offsetof(namedTensor{}.tensor), record(listShape, handle).fields[1]},
+		{"result<graph, error> payload", unsafe.Offsetof(handleResult{}.handle), payloadOf(variant(handle, handle))},
+		{"result<list<named-tensor>, error> payload", unsafe.Offsetof(computeResult{}.list), payloadOf(variant(listShape, handle))},
 		{"store error", unsafe.Offsetof(storeError{}.kind), payloadOf(variant(getResponse, stateError))},
 		{"store error text", unsafe.Offsetof(storeError{}.text), payloadOf(variant(getResponse, stateError)) + payloadOf(stateError)},
 	} {
