@@ -6,10 +6,15 @@
 package pictures
 
 import (
+	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
 	"math"
 	"math/rand/v2"
+	"strings"
+
+	"github.com/wasm-graph/graphd/engine/nn"
 )
 
 // sign is what may hang on the wall.
@@ -41,6 +46,15 @@ func Names() []string {
 		names = append(names, s.name)
 	}
 	return names
+}
+
+// Labels are the names as the operator snapshot reads them: a line each, after an id.
+func Labels() string {
+	var b strings.Builder
+	for i, name := range Names() {
+		fmt.Fprintf(&b, "sign-%d %s\n", i, name)
+	}
+	return b.String()
 }
 
 // scene is what determines a picture.
@@ -108,4 +122,21 @@ func RGB24(img *image.RGBA) []byte {
 		frame = append(frame, img.Pix[i:i+3]...)
 	}
 	return frame
+}
+
+// Side is the width and height of what the model takes, in pixels.
+const Side = 224
+
+// Example returns a picture as the operator snapshot gives it to the model: all reds,
+// all greens, all blues, each less the average over ImageNet and in units of its
+// deviation.
+func Example(name string, seed uint64) *nn.Tensor {
+	frame := RGB24(Draw(name, seed, Side, Side))
+	data := make([]byte, 4*len(frame))
+	mean, deviation := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
+	for i, v := range frame {
+		x := (float32(v)/255 - mean[i%3]) / deviation[i%3]
+		binary.LittleEndian.PutUint32(data[4*(i%3*Side*Side+i/3):], math.Float32bits(x))
+	}
+	return &nn.Tensor{Type: nn.FP32, Dims: []uint32{1, 3, Side, Side}, Data: data}
 }

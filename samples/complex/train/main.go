@@ -5,10 +5,11 @@
 //
 //	go run ./samples/complex/train
 //
-// in the top folder writes operators/snapshot/model.onnx. The same program gives the
-// same file. The convolutions are random and stay so, normalised over some pictures;
-// what is trained is the last layer, which weighs what they see. For signs on walls
-// that is enough, and needs no library to train with.
+// in the top folder writes operators/snapshot/model.onnx and labels.txt. The same
+// program gives the same files. The convolutions stay as they are made, at random but
+// for the first, and are normalised over some pictures; what is trained is the last
+// layer, which weighs what they see. For signs on walls that is enough, and needs no
+// library to train with.
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 
 const (
 	file     = "operators/snapshot/model.onnx"
+	labels   = "operators/snapshot/labels.txt"
 	each     = 240 // pictures of each sign to learn from
 	unseen   = 60  // and to test with
 	networks = 7   // seed of the network
@@ -37,23 +39,11 @@ func main() {
 	}
 }
 
-// example returns a picture as the operator gives it to the model: brightness less its
-// average, in units of its deviation, by colour.
-func example(name string, seed uint64) *nn.Tensor {
-	frame := pictures.RGB24(pictures.Draw(name, seed, side, side))
-	data := make([]float32, len(frame))
-	mean, deviation := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
-	for i, v := range frame {
-		data[i%3*side*side+i/3] = (float32(v)/255 - mean[i%3]) / deviation[i%3]
-	}
-	return nntest.Floats(data, 1, 3, side, side)
-}
-
 // examples returns n pictures of each sign, and what they show.
 func examples(n int, seed uint64) (all []*nn.Tensor, shows []int) {
 	for i := range n {
 		for k, name := range pictures.Names() {
-			all = append(all, example(name, seed+uint64(i*len(pictures.Names())+k)))
+			all = append(all, pictures.Example(name, seed+uint64(i*len(pictures.Names())+k)))
 			shows = append(shows, k)
 		}
 	}
@@ -100,6 +90,9 @@ func train(ctx context.Context) error {
 		fmt.Printf("%s: %d of %d pictures\n", set.name, right, len(all))
 	}
 	fmt.Printf("%s: %d bytes\n", file, len(model))
+	if err := os.WriteFile(labels, []byte(pictures.Labels()), 0o644); err != nil {
+		return err
+	}
 	return os.WriteFile(file, model, 0o644)
 }
 

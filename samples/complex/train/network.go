@@ -13,12 +13,13 @@ import (
 	"github.com/wasm-graph/graphd/engine/nn/nntest"
 	"github.com/wasm-graph/graphd/engine/nn/onnx"
 	"github.com/wasm-graph/graphd/engine/nn/purego"
+	"github.com/wasm-graph/graphd/samples/complex/pictures"
 )
 
 // The names and sizes of the model's input and output are those of the model that ONNX
 // publishes as MobileNetV2, so that one can take the other's place.
 const (
-	side       = 224
+	side       = pictures.Side
 	inputName  = "data"
 	outputName = "mobilenetv20_output_flatten0_reshape0"
 )
@@ -50,7 +51,7 @@ func (l *layer) out() string {
 	return l.name + "_norm"
 }
 
-// network returns the layers, with weights of a random direction each.
+// network returns the layers. All but the first have random weights.
 func network(seed uint64) []*layer {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var layers []*layer
