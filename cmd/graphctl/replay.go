@@ -125,7 +125,7 @@ func (f *replayFlags) run(cmd *cobra.Command, path, file string) (err error) {
 			return err
 		}
 	}
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), logger)
+	compiler, err := wiring.NewCompiler(ctx, wiring.CompiledDir(""), logger)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) (err error) {
 	}
 	defer func() { err = errors.Join(err, inputs.close()) }()
 
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), logger)
+	compiler, err := wiring.NewCompiler(ctx, wiring.CompiledDir(""), logger)
 	if err != nil {
 		return err
 	}

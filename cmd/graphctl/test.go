@@ -102,7 +102,7 @@ func (f *testFlags) run(cmd *cobra.Command, dirs []string) (err error) {
 	if err != nil {
 		return err
 	}
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), stderrLogger())
+	compiler, err := wiring.NewCompiler(ctx, wiring.CompiledDir(""), stderrLogger())
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func check(ctx context.Context, file string, from moduleFlags) (d *graph.Definit
 	if err != nil {
 		return nil, nil, err
 	}
-	compiler, err := wiring.NewCompiler(ctx, wiring.CacheDir(), stderrLogger())
+	compiler, err := wiring.NewCompiler(ctx, wiring.CompiledDir(""), stderrLogger())
 	if err != nil {
 		return nil, nil, err
 	}

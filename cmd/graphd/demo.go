@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-graph/graphd/cmd/internal/broker"
+	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/resource"
@@ -113,7 +114,7 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 		return err
 	}
 	whole := context.WithoutCancel(ctx)
-	n, err := newNode(whole, uuid.NewString(), logger, func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error) {
+	n, err := newNode(whole, uuid.NewString(), logger, wiring.CompiledDir(""), func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error) {
 		return artifacts, nil
 	}, nil)
 	if err != nil {

@@ -21,10 +21,10 @@ type node struct {
 	deployment *deploy.Deployment
 }
 
-// newNode puts a node together; id is the origin of the time stamps it makes,
-// artifacts opens registries, and windows opens window stores: nil keeps windows in
-// memory.
-func newNode(ctx context.Context, id string, logger *slog.Logger,
+// newNode puts a node together; id is the origin of the time stamps it makes, compiled
+// the folder for compiled code, artifacts opens registries, and windows opens window
+// stores: nil keeps windows in memory.
+func newNode(ctx context.Context, id string, logger *slog.Logger, compiled string,
 	artifacts func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error),
 	windows func(resource.Key) (window.Store, error),
 ) (_ *node, err error) {
@@ -37,7 +37,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger,
 	if n.telemetry, err = newTelemetry(); err != nil {
 		return nil, err
 	}
-	if n.compiler, err = wiring.NewCompiler(ctx, wiring.CacheDir(), logger); err != nil {
+	if n.compiler, err = wiring.NewCompiler(ctx, compiled, logger); err != nil {
 		return nil, err
 	}
 	drivers, err := wiring.NewDrivers(n.telemetry.meter)

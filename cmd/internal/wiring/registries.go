@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,15 +22,7 @@ import (
 // ArtifactDir returns the folder of the cache of artifacts: the user's, which all
 // programs share, or one in the data folder where the machine has no such place. That
 // is empty, meaning none, where there is no data folder either.
-func ArtifactDir(dataDir string) string {
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "graphd", "artifacts")
-	}
-	if dataDir == "" {
-		return ""
-	}
-	return filepath.Join(dataDir, "artifacts")
-}
+func ArtifactDir(dataDir string) string { return cacheDir(dataDir, "artifacts") }
 
 // Registries open registries, with a cache in front of them.
 type Registries struct {

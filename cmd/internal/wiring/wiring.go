@@ -35,13 +35,13 @@ type Compiler struct {
 	runtime *component.Runtime
 }
 
-// NewCompiler returns a Compiler that keeps compiled code in cacheDir; empty means
+// NewCompiler returns a Compiler that keeps compiled code in the folder dir; empty means
 // that it keeps none. So does, with a warning, a folder that can't be used.
-func NewCompiler(ctx context.Context, cacheDir string, logger *slog.Logger) (*Compiler, error) {
+func NewCompiler(ctx context.Context, dir string, logger *slog.Logger) (*Compiler, error) {
 	var code *codecache.Cache
-	if cacheDir != "" {
+	if dir != "" {
 		var err error
-		if code, err = codecache.Open(cacheDir, codecache.Config{Logger: logger}); err != nil {
+		if code, err = codecache.Open(dir, codecache.Config{Logger: logger}); err != nil {
 			logger.Warn("compiled code is not kept on this machine", "error", err)
 		}
 	}
@@ -56,14 +56,20 @@ func NewCompiler(ctx context.Context, cacheDir string, logger *slog.Logger) (*Co
 	return &Compiler{engine: engine, runtime: runtime}, nil
 }
 
-// CacheDir returns the folder for compiled code: of the user, or none where the
-// machine has no such place.
-func CacheDir() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
+// CompiledDir returns the folder for compiled code: the user's, which all programs
+// share, or one in the data folder where the machine has no such place. That is empty,
+// meaning none, where there is no data folder either.
+func CompiledDir(dataDir string) string { return cacheDir(dataDir, "compiled") }
+
+// cacheDir returns the folder for one kind of what can be had again.
+func cacheDir(dataDir, kind string) string {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "graphd", kind)
+	}
+	if dataDir == "" {
 		return ""
 	}
-	return filepath.Join(dir, "graphd", "compiled")
+	return filepath.Join(dataDir, kind)
 }
 
 // Load implements deploy.Compiler.

@@ -273,3 +273,30 @@ func TestNoPlaceForACache(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Both programs keep what can be had again where the user does, or else in the data
+// folder.
+func TestFoldersOfCaches(t *testing.T) {
+	user := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", user)
+	if dir, err := os.UserCacheDir(); err != nil || dir != user {
+		t.Logf("the user's cache is %s, %v", dir, err) // other systems have other variables
+		user = dir
+	}
+	for name, got := range map[string]string{"compiled": wiring.CompiledDir("data"), "artifacts": wiring.ArtifactDir("data")} {
+		if want := filepath.Join(user, "graphd", name); got != want {
+			t.Errorf("folder is %s, want %s", got, want)
+		}
+	}
+	for _, variable := range []string{"XDG_CACHE_HOME", "HOME", "LocalAppData"} {
+		t.Setenv(variable, "")
+	}
+	for name, got := range map[string]string{"compiled": wiring.CompiledDir("data"), "artifacts": wiring.ArtifactDir("data")} {
+		if want := filepath.Join("data", name); got != want {
+			t.Errorf("folder is %s, want %s", got, want)
+		}
+	}
+	if got := wiring.CompiledDir(""); got != "" {
+		t.Errorf("folder is %s, want none", got)
+	}
+}

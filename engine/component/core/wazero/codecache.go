@@ -95,6 +95,7 @@ func (c *codeCache) key(digest [32]byte) cache.Key {
 
 // compile compiles a module, or takes its code out of the cache.
 func (c *codeCache) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
+	c.prepare()
 	digest := sha256.Sum256(wasm)
 	if code := c.load(ctx, digest); code != nil {
 		return code, nil
@@ -129,9 +130,6 @@ func (c *codeCache) load(ctx context.Context, digest [32]byte) wazero.CompiledMo
 	if !ok {
 		return nil
 	}
-	// Another process takes the folder for left behind when nothing happens in it for
-	// long.
-	_ = os.MkdirAll(c.files, 0o700)
 	name, outline, ok := bytes.Cut(label, []byte("\n"))
 	if !ok {
 		return nil
@@ -160,10 +158,15 @@ func noCompilation(ctx context.Context) context.Context {
 	return ctx
 }
 
+// prepare makes the folder again if it is gone: another process takes it for left behind
+// when nothing happens in it for long.
+func (c *codeCache) prepare() { _ = os.MkdirAll(c.files, 0o700) }
+
 // link puts the file of an entry where wazero looks for it.
 func (c *codeCache) link(key cache.Key, name string) *linkedFile {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.prepare()
 	if c.linked[name] == nil {
 		if err := c.entries.Link(key, filepath.Join(c.files, name)); err != nil {
 			c.entries.Warn(err)

@@ -208,8 +208,39 @@ func TestForeignEntry(t *testing.T) {
 	}
 }
 
-// A cache that goes away costs nothing but time.
-func TestCacheIsGone(t *testing.T) { testUnusable(t, os.RemoveAll) }
+// The folder of a process that did nothing for long is taken for left behind, and made
+// again; so is the cache, when somebody has removed it.
+func TestFolderIsGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	e := open(t, wazero.Config{Cache: newCache(t, dir)})
+	for n, tt := range []struct {
+		op      byte
+		all     bool
+		entries int
+	}{{add, false, 1}, {sub, false, 2}, {add, false, 2}, {add, true, 1}} {
+		gone := dir
+		if !tt.all {
+			scratch, err := filepath.Glob(filepath.Join(dir, "scratch-*"))
+			if err != nil || len(scratch) != 1 {
+				t.Fatalf("folders %q, %v", scratch, err)
+			}
+			gone = scratch[0]
+		}
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+		m, err := e.Compile(t.Context(), opModule(tt.op))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := files(t, dir); len(got) != tt.entries {
+			t.Errorf("%d: the cache has files %q, want %d entries", n, got, tt.entries)
+		}
+	}
+}
 
 // testUnusable compiles with a cache that spoil has made unusable: one that was opened
 // before, and one that is opened then.
