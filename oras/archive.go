@@ -51,8 +51,8 @@ func (a archive) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarget,
 	return store, name, err
 }
 
-func (a archive) create(context.Context, reference) (oraslib.Target, string, error) {
-	return nil, "", errors.New("an archive takes no pushes; push to an OCI layout and copy it")
+func (a archive) create(context.Context, reference) (oraslib.Target, string, func(), error) {
+	return nil, "", nil, errors.New("an archive takes no pushes; push to an OCI layout and copy it")
 }
 
 func (a archive) tags(ctx context.Context, repository string) ([]string, error) {

@@ -76,22 +76,27 @@ func (s *Store) Attach(ctx context.Context, ref string, a Attachment) (digest st
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, r, err)
 	}
-	target, _, err := s.place.create(ctx, r)
+	to := reference{path: r.path, tag: a.Tag}
+	if a.Tag == "" {
+		to.digest = subject.Digest // the name isn't used
+	}
+	target, name, release, err := s.place.create(ctx, to)
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, r, err)
 	}
 	var desc ocispec.Descriptor
 	err = s.transfers.again(ctx, func() error {
-		desc, err = s.attach(ctx, target, r, subject, a)
+		desc, err = s.attach(ctx, target, name, subject, a)
 		return err
 	})
+	release() // before anything is looked up to explain an error
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, r, err)
 	}
 	return desc.Digest.String(), nil
 }
 
-func (s *Store) attach(ctx context.Context, repo oraslib.Target, r reference, subject ocispec.Descriptor, a Attachment) (ocispec.Descriptor, error) {
+func (s *Store) attach(ctx context.Context, repo oraslib.Target, name string, subject ocispec.Descriptor, a Attachment) (ocispec.Descriptor, error) {
 	config := Blob{MediaType: ocispec.DescriptorEmptyJSON.MediaType, Content: ocispec.DescriptorEmptyJSON.Data}
 	if a.Config != nil {
 		config = *a.Config
@@ -135,11 +140,7 @@ func (s *Store) attach(ctx context.Context, repo oraslib.Target, r reference, su
 	if a.Tag == "" {
 		return desc, nil
 	}
-	tagged, name, err := s.place.create(ctx, reference{path: r.path, tag: a.Tag})
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	return desc, tagged.Tag(ctx, desc, name)
+	return desc, repo.Tag(ctx, desc, name)
 }
 
 // Referrers returns the attachments that refer to the artifact ref, of one type or,
@@ -262,36 +263,8 @@ func CopyAttachments(ctx context.Context, src *Store, srcRef string, dst *Store,
 	if err != nil {
 		return nil, src.fail(ctx, verb, srcRef, from, err)
 	}
-	target, _, err := dst.place.create(ctx, to)
-	if err != nil {
-		return nil, dst.fail(ctx, verb, dstRef, to, err)
-	}
-	opts := oraslib.DefaultCopyGraphOptions
-	opts.MaxMetadataBytes = maxManifestBytes
-	level := []ocispec.Descriptor{root}
-	for depth := 0; depth < attachmentDepth && len(level) > 0; depth++ {
-		var next []ocispec.Descriptor
-		for _, subject := range level {
-			found, err := referrers(ctx, source, subject)
-			if err != nil {
-				return digests, src.fail(ctx, verb, srcRef, from, err)
-			}
-			for _, desc := range found {
-				desc = ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-				if slices.Contains(digests, desc.Digest.String()) {
-					continue
-				}
-				err := src.transfers.again(ctx, func() error {
-					return oraslib.CopyGraph(ctx, steady{source, src.transfers}, target, desc, opts)
-				})
-				if err != nil {
-					return digests, dst.fail(ctx, verb, dstRef, to, err)
-				}
-				digests = append(digests, desc.Digest.String())
-				next = append(next, desc)
-			}
-		}
-		level = next
+	if digests, err = copyReferrers(ctx, src, source, root, dst, to); err != nil {
+		return digests, dst.fail(ctx, verb, dstRef, to, err)
 	}
 	tags, err := src.place.tags(ctx, from.path)
 	if err != nil {
@@ -309,6 +282,43 @@ func CopyAttachments(ctx context.Context, src *Store, srcRef string, dst *Store,
 		if !slices.Contains(digests, digest) {
 			digests = append(digests, digest)
 		}
+	}
+	return digests, nil
+}
+
+// copyReferrers copies what refers to root in source, and what refers to that.
+func copyReferrers(ctx context.Context, src *Store, source oraslib.ReadOnlyTarget, root ocispec.Descriptor, dst *Store, to reference) (digests []string, err error) {
+	target, _, release, err := dst.place.create(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	opts := oraslib.DefaultCopyGraphOptions
+	opts.MaxMetadataBytes = maxManifestBytes
+	level := []ocispec.Descriptor{root}
+	for depth := 0; depth < attachmentDepth && len(level) > 0; depth++ {
+		var next []ocispec.Descriptor
+		for _, subject := range level {
+			found, err := referrers(ctx, source, subject)
+			if err != nil {
+				return digests, err
+			}
+			for _, desc := range found {
+				desc = ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+				if slices.Contains(digests, desc.Digest.String()) {
+					continue
+				}
+				err := src.transfers.again(ctx, func() error {
+					return oraslib.CopyGraph(ctx, steady{source, src.transfers}, target, desc, opts)
+				})
+				if err != nil {
+					return digests, err
+				}
+				digests = append(digests, desc.Digest.String())
+				next = append(next, desc)
+			}
+		}
+		level = next
 	}
 	return digests, nil
 }

@@ -4,6 +4,7 @@ package oras_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wasm-graph/graphd/oras"
 )
@@ -204,6 +206,43 @@ func TestCopyAttachments(t *testing.T) {
 					t.Errorf("tag: got %s and %v, want %s", got, err, old)
 				}
 			})
+		}
+	}
+}
+
+// TestManyAtOneLayout: nothing is lost where many push to one layout, tag and read at once.
+func TestManyAtOneLayout(t *testing.T) {
+	dir := t.TempDir()
+	const many = 20
+	var group errgroup.Group
+	for i := range many {
+		group.Go(func() error {
+			s, err := oras.OpenStore("oci-layout:"+dir, oras.Options{})
+			if err != nil {
+				return err
+			}
+			ref := fmt.Sprintf("a:%d", i)
+			if _, err := s.Push(t.Context(), ref, oras.Package{Content: []byte(ref)}); err != nil {
+				return err
+			}
+			if _, err := s.Attach(t.Context(), ref, oras.Attachment{ArtifactType: sbomType, Blobs: []oras.Blob{{MediaType: sbomType, Content: []byte("{}")}}}); err != nil {
+				return err
+			}
+			_, err = s.Fetch(t.Context(), ref, oras.Component)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, "oci-layout:"+dir, oras.Options{})
+	tags, err := s.Tags(t.Context(), "a")
+	if err != nil || len(tags) != many {
+		t.Errorf("got %d tags and %v, want %d", len(tags), err, many)
+	}
+	for _, tag := range tags {
+		if got, err := s.Referrers(t.Context(), "a:"+tag, ""); err != nil || len(got) != 1 {
+			t.Errorf("%s: got %v and %v, want one", tag, got, err)
 		}
 	}
 }

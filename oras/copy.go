@@ -37,7 +37,7 @@ func Copy(ctx context.Context, src *Store, srcRef string, dst *Store, dstRef str
 	if to.digest != "" && to.digest.String() != m.Digest {
 		return "", dst.fail(ctx, verb, dstRef, reference{}, fmt.Errorf("%w: the source has the digest %s", ErrInvalidReference, m.Digest))
 	}
-	target, name, err := dst.place.create(ctx, to)
+	target, name, release, err := dst.place.create(ctx, to)
 	if err != nil {
 		return "", dst.fail(ctx, verb, dstRef, to, err)
 	}
@@ -59,6 +59,7 @@ func Copy(ctx context.Context, src *Store, srcRef string, dst *Store, dstRef str
 		root, err = oraslib.Copy(ctx, steady{source, src.transfers}, m.Digest, target, name, opts)
 		return err
 	})
+	release() // before anything is looked up to explain an error
 	if err != nil {
 		return "", dst.fail(ctx, verb, dstRef, to, err)
 	}

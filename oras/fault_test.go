@@ -286,8 +286,9 @@ func TestStalledTransfer(t *testing.T) {
 	if err != nil || !bytes.Equal(got.Content, content) {
 		t.Errorf("Fetch: %v", err)
 	}
-	// The first, the one that finds out about ranges, and the one for the rest.
-	if stalls.Load() != 3 {
+	// The first, the one that finds out about ranges, and the one for the rest; more
+	// where the machine is so busy that others stand still, too.
+	if stalls.Load() < 3 {
 		t.Errorf("%d requests, want 3", stalls.Load())
 	}
 }

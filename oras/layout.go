@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	oraslib "oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/oci"
@@ -40,7 +42,7 @@ func (l layout) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarget, 
 		if !isLayout(dir) {
 			continue
 		}
-		store, err := oci.NewFromFS(ctx, os.DirFS(dir))
+		store, err := read(ctx, dir)
 		if err != nil {
 			return nil, "", err
 		}
@@ -62,7 +64,7 @@ func (l layout) open(ctx context.Context) (*oci.ReadOnlyStore, []string, error) 
 	if !isLayout(l.dir) {
 		return nil, nil, fmt.Errorf("%w: %s is no OCI layout: it has no file %s", ErrNotFound, l.dir, ocispec.ImageLayoutFile)
 	}
-	store, err := oci.NewFromFS(ctx, os.DirFS(l.dir))
+	store, err := read(ctx, l.dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,6 +141,11 @@ func (l layout) remove(ctx context.Context, r reference, desc ocispec.Descriptor
 			break
 		}
 	}
+	release, err := layout{dir}.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	store, err := oci.NewWithContext(ctx, dir)
 	if err != nil {
 		return err
@@ -146,15 +153,54 @@ func (l layout) remove(ctx context.Context, r reference, desc ocispec.Descriptor
 	return store.Delete(ctx, desc)
 }
 
-func (l layout) create(ctx context.Context, r reference) (oraslib.Target, string, error) {
+func (l layout) create(ctx context.Context, r reference) (oraslib.Target, string, func(), error) {
+	release, err := l.lock(ctx)
+	if err != nil {
+		return nil, "", nil, err
+	}
 	store, err := oci.NewWithContext(ctx, l.dir)
 	if err != nil {
-		return nil, "", err
+		release()
+		return nil, "", nil, err
 	}
 	if r.tag == "" && r.digest != "" {
-		return store, r.digest.String(), nil
+		return store, r.digest.String(), release, nil
 	}
-	return store, r.path + ":" + r.tagOrDefault(), nil
+	return store, r.path + ":" + r.tagOrDefault(), release, nil
+}
+
+// lockFile is what those who change a layout lock, so that no two of them write its
+// index at once. It is in the folder of what is on its way in, which is no part of the
+// layout.
+const lockFile = "ingest/.lock"
+
+// lockPause is how often somebody who waits for a lock looks.
+const lockPause = 20 * time.Millisecond
+
+// lock waits until nobody changes or reads the layout, and keeps others from it.
+func (l layout) lock(ctx context.Context) (release func(), err error) {
+	name := filepath.Join(l.dir, filepath.FromSlash(lockFile))
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return nil, err
+	}
+	lock := flock.New(name, flock.SetPermissions(0o666))
+	if _, err := lock.TryLockContext(ctx, lockPause); err != nil {
+		return nil, fmt.Errorf("lock the layout: %w", err)
+	}
+	return func() { _ = lock.Close() }, nil // it ends with the process at the latest
+}
+
+// read opens the layout in dir once nobody changes it.
+func read(ctx context.Context, dir string) (*oci.ReadOnlyStore, error) {
+	lock := flock.New(filepath.Join(dir, filepath.FromSlash(lockFile)), flock.SetFlag(os.O_RDONLY))
+	_, err := lock.TryRLockContext(ctx, lockPause)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err == nil { // else it can't be locked, or was never changed by us
+		defer lock.Close()
+	}
+	return oci.NewFromFS(ctx, os.DirFS(dir))
 }
 
 func (l layout) explain(ctx context.Context, r reference, err error) error {

@@ -40,7 +40,7 @@ func (s *Store) Push(ctx context.Context, ref string, p Package) (digest string,
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, reference{}, err)
 	}
-	repo, name, err := s.place.create(ctx, r)
+	repo, name, release, err := s.place.create(ctx, r)
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, r, err)
 	}
@@ -52,6 +52,7 @@ func (s *Store) Push(ctx context.Context, ref string, p Package) (digest string,
 		desc, err = s.push(ctx, repo, name, p)
 		return err
 	})
+	release() // before anything is looked up to explain an error
 	if err != nil {
 		return "", s.fail(ctx, verb, ref, r, err)
 	}

@@ -59,12 +59,12 @@ func (g *registry) find(ctx context.Context, r reference) (oraslib.ReadOnlyTarge
 	return g.repository(r)
 }
 
-func (g *registry) create(ctx context.Context, r reference) (oraslib.Target, string, error) {
+func (g *registry) create(ctx context.Context, r reference) (oraslib.Target, string, func(), error) {
 	repo, name, err := g.repository(r)
 	if r.tag != "" {
 		name = r.tag
 	}
-	return repo, name, err
+	return repo, name, func() {}, err
 }
 
 // repository returns the repository of r, and what r is called in it.

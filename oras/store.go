@@ -20,8 +20,9 @@ type place interface {
 	// find returns the repository of r and what r is called in there: a tag or a
 	// digest.
 	find(ctx context.Context, r reference) (oraslib.ReadOnlyTarget, string, error)
-	// create is find for one who pushes: the repository need not exist.
-	create(ctx context.Context, r reference) (oraslib.Target, string, error)
+	// create is find for one who pushes: the repository need not exist. Others wait
+	// until release is called, where the place can't take several at once.
+	create(ctx context.Context, r reference) (target oraslib.Target, name string, release func(), err error)
 	// tags returns the tags of a repository, in order; of a layout without a
 	// repository, the names of all that is in it.
 	tags(ctx context.Context, repository string) ([]string, error)
