@@ -230,7 +230,7 @@ func (w *writer) growHelper(op bulkOperation) uint32 {
 	t := core.FuncType{Params: []core.ValueType{op.value, core.I32}, Results: []core.ValueType{core.I32}}
 	return w.addHelper(op.name, t, func(a *assembler) {
 		a.index(opLocalGet, length)
-		a.i32(int32(w.tableElements))
+		a.i32(int32(w.limits.TableElements))
 		a.op(opI32LeU)
 		a.open(opIf)
 		a.index(opGlobalGet, w.fuel)

@@ -24,7 +24,14 @@ func (w *writer) code() ([]byte, error) {
 			t:         w.Module.types[w.funcTypes[w.imported[Func]+i]],
 			unroll:    len(b) <= unrollGrowth*(w.bodies[i].start-old.start)+1<<16,
 		}
-		if err := f.write(); err != nil {
+		var err error
+		if w.throwing() {
+			err = w.limits.checkThrowing(f.body)
+		}
+		if err == nil {
+			err = f.write()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("function %d: %w", w.imported[Func]+i, err)
 		}
 		b = appendU32(b, uint32(len(f.b)))

@@ -99,8 +99,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a call in a constant", module(section(6, 1, 0x7f, 0, 0x10, 0, 0x0b)), "in a constant expression"},
 		{"a constant of a later global", module(section(6, 1, 0x7f, 0, 0x23, 0, 0x0b)), "global 0 does not exist"},
 
-		{"four billion locals", function(1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b), "more than 50000 locals"},
-		{"two billion locals twice", function(2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x7f, 0xff, 0xff, 0xff, 0xff, 0x07, 0x7f, 0x0b), "more than 50000 locals"},
+		{"four billion locals", function(1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b), "more than 5000 locals"},
+		{"two billion locals twice", function(2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x7f, 0xff, 0xff, 0xff, 0xff, 0x07, 0x7f, 0x0b), "more than 5000 locals"},
 		{"no end", function(0, 0x01), "unexpected end"},
 		{"code after the end", function(0, 0x0b, 0x01), "code after the end"},
 		{"else without if", function(0, 0x02, 0x40, 0x05, 0x0b, 0x0b), "else without if"},
@@ -169,6 +169,11 @@ func TestDecodeLimits(t *testing.T) {
 		{"nesting", blocks, rewrite.Limits{Nesting: 1}, "nested deeper than 1"},
 		{"blocks", blocks, rewrite.Limits{Blocks: 1}, "more than 1 blocks"},
 		{"blocks of loops", loops, rewrite.Limits{Blocks: 7}, "more than 7 blocks"},
+		{"branches", function(0, 0x41, 0, 0x0d, 0, 0x41, 0, 0x0d, 0, 0x0b), rewrite.Limits{Blocks: 1}, "more than 1 blocks and branches"},
+		{"merges", function(1, 3, 0x7f, 0x02, 0x40, 0x0b, 0x02, 0x40, 0x0b, 0x0b), rewrite.Limits{Merges: 5}, "3 locals and 2 blocks and branches, the limit of the product is 5"},
+		{"values of calls", module(section(1, 1, 0x60, 1, 0x7f, 1, 0x7f), oneFunc, body(0, 0x20, 0, 0x10, 0, 0x10, 0, 0x0b)), rewrite.Limits{Values: 3}, "more than 3 values"},
+		{"values of blocks", function(0, 0x02, 0x7f, 0x41, 0, 0x0b, 0x1a, 0x02, 0x7f, 0x41, 0, 0x0b, 0x1a, 0x0b), rewrite.Limits{Values: 1}, "more than 1 values"},
+		{"values of branches", function(0, 0x02, 0x7f, 0x41, 0, 0x41, 0, 0x0e, 2, 0, 0, 0, 0x0b, 0x1a, 0x0b), rewrite.Limits{Values: 3}, "more than 3 values"},
 		{"loop values", function(1, 1, 0x7f, 0x03, 0x40, 0x41, 0, 0x21, 0, 0x41, 0, 0x21, 0, 0x0b, 0x0b), rewrite.Limits{LoopValues: 1}, "more than 1 assignments"},
 		{"loops", loops, rewrite.Limits{Loops: 1}, "more than 1 loops"},
 		{"tables", module(two(4, 0x70, 0, 1)), rewrite.Limits{Tables: 1}, "2 tables, the limit is 1"},
@@ -337,7 +342,7 @@ func TestRewriteRefusesBlowUp(t *testing.T) {
 	for range 1_000_000 {
 		code = append(code, 0x03, 0x40, 0x0b) // loop, end
 	}
-	m, err := rewrite.Decode(function(append(code, 0x0b)...), rewrite.Limits{Blocks: 4_000_000})
+	m, err := rewrite.Decode(function(append(code, 0x0b)...), rewrite.Limits{Blocks: 4_000_000, FunctionSize: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -285,6 +285,8 @@ type instr struct {
 	n        int32  // i32.const
 	block    int64  // block type: negative for none and value types, else a type index
 	farthest uint32 // br_table: the outermost label
+	last     uint32 // br, br_if, br_table: the label, the last of several
+	targets  int    // br_table: how many labels
 	clauses  int    // try_table: offset of its catch clauses
 	memory   uint32 // immMemory, immMemLane, immOnMemory, immInit: the memory
 	memarg          // immMemory, immMemLane
@@ -391,6 +393,7 @@ func (r *reader) immediate(in *instr) (err error) {
 		}
 	case immIndex:
 		in.a, err = r.u32()
+		in.last = in.a
 	case immTwoIndex:
 		if in.a, err = r.u32(); err == nil {
 			in.b, err = r.u32()
@@ -404,12 +407,13 @@ func (r *reader) immediate(in *instr) (err error) {
 		if err != nil {
 			return err
 		}
+		in.targets = int(n) + 1
 		for range uint64(n) + 1 {
 			label, err := r.u32()
 			if err != nil {
 				return err
 			}
-			in.farthest = max(in.farthest, label)
+			in.farthest, in.last = max(in.farthest, label), label
 		}
 	case immTypes:
 		n, err := r.count("types of select", ^uint32(0))

@@ -4,6 +4,7 @@ package rewrite_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,5 +117,22 @@ func TestExceptions(t *testing.T) {
 	}
 	if throwing < 5 {
 		t.Errorf("%d modules of the suite throw, want more", throwing)
+	}
+}
+
+// Where exceptions are thrown, what calls cost the compiler counts, too.
+func TestExceptionLimits(t *testing.T) {
+	wasm := module(noTypes, oneFunc, body(0, 0x10, 0, 0x10, 0, 0x0b))
+	m, err := rewrite.Decode(wasm, rewrite.Limits{Blocks: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Rewrite(options); err != nil {
+		t.Error(err)
+	}
+	options := options
+	options.Exceptions = "exceptions"
+	if _, err := m.Rewrite(options); err == nil || !strings.Contains(err.Error(), "2 blocks, branches and calls") {
+		t.Errorf("error is %v, want one about 2 blocks, branches and calls", err)
 	}
 }

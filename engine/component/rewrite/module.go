@@ -94,7 +94,7 @@ type Module struct {
 	bodies    []body   // the defined functions
 	exposed   []bool   // by function: exported, referred to or started
 
-	tableElements uint32 // Limits.TableElements
+	limits Limits
 }
 
 // elements is an element segment.
@@ -177,7 +177,7 @@ func decode(wasm []byte, limits Limits) (*Module, error) {
 	if !bytes.HasPrefix(wasm, []byte("\x00asm\x01\x00\x00\x00")) {
 		return nil, fmt.Errorf("not a core module of version 1")
 	}
-	d := decoder{Module: &Module{data: wasm, tableElements: limits.TableElements}, limits: limits}
+	d := decoder{Module: &Module{data: wasm, limits: limits}}
 	if err := d.findSections(); err != nil {
 		return nil, err
 	}
@@ -232,8 +232,7 @@ func (m *Module) reader(id int) reader {
 // decoder fills a Module.
 type decoder struct {
 	*Module
-	limits Limits
-	known  map[access]bool // of accesses
+	known map[access]bool // of accesses
 }
 
 // findSections notes where the sections are and checks that they come in order.

@@ -99,20 +99,24 @@ type Options struct {
 }
 
 // Limits bound what Decode accepts. The zero value of a field means its default.
-// Blocks and LoopValues are there because compilers take time that grows with the
-// square of them, and can't be stopped within a function: at the default limits,
-// wazero takes some seconds for one. The largest function of a JavaScript engine
-// has a quarter of the blocks, and half of the loop values, that are allowed.
+// Locals, Blocks, LoopValues, Merges and Values are there because compilers take time and
+// memory that grow with the square of them, and can't be stopped within a function: at
+// the default limits, wazero takes some seconds for one. The interpreters of JavaScript
+// and Python have the largest functions that we know: of what is allowed, they have
+// less than half of the size, blocks and loop values, 58% of the merges, a tenth of the
+// locals and a twentieth of the values.
 type Limits struct {
 	Size          uint32 // bytes of the module; 64 MiB
 	Types         uint32 // function types; 100,000
 	Params        uint32 // parameters, and results, of a type; 1,000
 	Imports       uint32 // 100,000
 	Functions     uint32 // defined functions; 1,000,000
-	FunctionSize  uint32 // bytes of a function; 4 MiB
-	Locals        uint32 // locals of a function, without its parameters; 50,000
+	FunctionSize  uint32 // bytes of a function; 1 MiB
+	Locals        uint32 // locals of a function, without its parameters; 5,000
 	Nesting       uint32 // nested blocks; 10,000
-	Blocks        uint32 // blocks of a function, each loop counted as four; 20,000
+	Blocks        uint32 // blocks and branches of a function, each loop counted as four; 20,000
+	Merges        uint32 // product of the blocks and the locals, with parameters, of a function; 1,000,000
+	Values        uint32 // parameters and results of all calls, blocks and branches of a function; 200,000
 	LoopValues    uint32 // assignments to locals in a function, each counted once for every loop around it; 60,000
 	Loops         uint32 // of all functions; 2,000,000
 	Tables        uint32 // defined tables; 100
@@ -133,10 +137,12 @@ func (l Limits) withDefaults() Limits {
 		{&l.Params, 1_000},
 		{&l.Imports, 100_000},
 		{&l.Functions, 1_000_000},
-		{&l.FunctionSize, 4 << 20},
-		{&l.Locals, 50_000},
+		{&l.FunctionSize, 1 << 20},
+		{&l.Locals, 5_000},
 		{&l.Nesting, 10_000},
 		{&l.Blocks, 20_000},
+		{&l.Merges, 1_000_000},
+		{&l.Values, 200_000},
 		{&l.LoopValues, 60_000},
 		{&l.Loops, 2_000_000},
 		{&l.Tables, 100},
@@ -151,6 +157,23 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	return l
+}
+
+// checkMerges checks a function's blocks and locals, parameters included.
+func (l *Limits) checkMerges(blocks, locals uint32) error {
+	if n := uint64(blocks) * uint64(locals); n > uint64(l.Merges) {
+		return fmt.Errorf("%d locals and %d blocks and branches, the limit of the product is %d", locals, blocks, l.Merges)
+	}
+	return nil
+}
+
+// checkThrowing checks what becomes of a function if exceptions become returns.
+func (l *Limits) checkThrowing(b *body) error {
+	blocks := b.blocks + b.checks
+	if blocks > l.Blocks {
+		return fmt.Errorf("%d blocks, branches and calls, the limit where exceptions are thrown is %d", blocks, l.Blocks)
+	}
+	return l.checkMerges(blocks, b.locals)
 }
 
 const defaultStack = 1 << 20

@@ -20,6 +20,8 @@ type body struct {
 	calls      []call
 	frame      uint32 // estimate of its native stack frame, in bytes
 	outside    bool   // it calls by reference, or an import: it may call anything
+	blocks     uint32 // as Limits.Blocks has them
+	checks     uint32 // calls, behind each of which there is one more block if anything throws
 
 	// Found by plan:
 	free     bool   // it doesn't charge fuel on entry: its callers pay its first segment
@@ -107,6 +109,7 @@ type scanner struct {
 	loops    uint32 // of all functions
 
 	blocks          uint32
+	passed          uint32 // values that calls, blocks and branches pass on
 	loopDepth       uint32 // open loops
 	loopValues      uint32
 	height, highest int // of operands
@@ -129,7 +132,7 @@ func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
 	s.segments = append(s.segments[:0], segment{at: uint32(r.pos)})
 	s.calls = s.calls[:0]
 	s.height, s.highest, s.values = 0, 0, 0
-	s.blocks, s.loopDepth, s.loopValues = 0, 0, 0
+	s.blocks, s.passed, s.loopDepth, s.loopValues = 0, 0, 0, 0
 	s.controls = append(s.controls[:0], control{op: opBlock, results: len(t.Results), escape: none, skip: none})
 	var last instr
 	for len(s.controls) > 0 {
@@ -154,6 +157,10 @@ func (s *scanner) scan(r reader, t core.FuncType) (body, error) {
 	frame := frameOverhead + slot*slots
 	s.body.frame = uint32(min(frame, math.MaxInt32))
 	s.body.locals = uint32(len(t.Params)) + locals
+	s.body.blocks = s.blocks
+	if err := s.limits.checkMerges(s.blocks, s.body.locals); err != nil {
+		return body{}, err
+	}
 	if s.body.closed {
 		s.body.groups = slices.Clone(s.groups)
 	}
@@ -243,7 +250,7 @@ func (s *scanner) step(in, last instr) error {
 		} else {
 			s.body.outside = true
 		}
-		s.called(in, s.types[s.funcTypes[in.a]])
+		return s.called(in, s.types[s.funcTypes[in.a]])
 	case opCallIndirect, opReturnCallIndirect:
 		if err := checkIndex(in.at, "type", in.a, len(s.types)); err != nil {
 			return err
@@ -252,7 +259,7 @@ func (s *scanner) step(in, last instr) error {
 			return err
 		}
 		s.body.outside = true
-		s.called(in, s.types[in.a])
+		return s.called(in, s.types[in.a])
 	case opLocalSet, opLocalTee:
 		s.values++
 		if s.loopValues += s.loopDepth; s.loopValues > s.limits.LoopValues {
@@ -425,6 +432,9 @@ func (s *scanner) open(in instr) error {
 	if s.blocks > s.limits.Blocks {
 		return errorAt(in.at, "more than %d blocks", s.limits.Blocks)
 	}
+	if err := s.pass(in, 1, c.params+c.results); err != nil {
+		return err
+	}
 	c.base = max(s.height-c.params, s.controls[len(s.controls)-1].base)
 	s.controls = append(s.controls, c)
 	return nil
@@ -482,7 +492,32 @@ func (s *scanner) branch(in instr) error {
 	if uint64(label) >= uint64(len(s.controls)) {
 		return errorAt(in.at, "label %d does not exist", label)
 	}
+	if s.blocks++; s.blocks > s.limits.Blocks {
+		return errorAt(in.at, "more than %d blocks and branches", s.limits.Blocks)
+	}
+	// All targets of a br_table take as many values as the last.
+	target, targets := &s.controls[len(s.controls)-1-int(in.last)], 1
+	if in.op == opBrTable {
+		targets = in.targets
+	}
+	values := target.results
+	if target.op == opLoop {
+		values = target.params
+	}
+	if err := s.pass(in, targets, values); err != nil {
+		return err
+	}
 	s.escape(len(s.controls) - 1 - int(label))
+	return nil
+}
+
+// pass counts values that are passed on, so many times.
+func (s *scanner) pass(in instr, times, values int) error {
+	n := uint64(times)*uint64(values) + uint64(s.passed)
+	if n > uint64(s.limits.Values) {
+		return errorAt(in.at, "more than %d values passed by calls, blocks and branches", s.limits.Values)
+	}
+	s.passed = uint32(n)
 	return nil
 }
 
@@ -492,16 +527,21 @@ func (s *scanner) escape(target int) {
 	top.skip = min(top.skip, target)
 }
 
-func (s *scanner) called(in instr, t core.FuncType) {
+func (s *scanner) called(in instr, t core.FuncType) error {
+	if err := s.pass(in, 1, len(t.Params)+len(t.Results)); err != nil {
+		return err
+	}
+	s.body.checks++
 	s.values += len(t.Results)
 	s.controls[len(s.controls)-1].calls = true
 	s.pop(len(t.Params))
 	if in.op == opReturnCall || in.op == opReturnCallIndirect {
 		s.escape(0)
 		s.height = s.controls[len(s.controls)-1].base
-		return
+		return nil
 	}
 	s.push(len(t.Results))
+	return nil
 }
 
 // split starts a segment at an offset.
