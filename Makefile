@@ -101,12 +101,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 bench: ## Run the benchmarks, each beside its baseline
 	go run ./conformance/bench/call
 	go run ./conformance/bench/graph
+	go run ./conformance/bench/windows
 	go run ./conformance/bench/cold
 	go run ./conformance/bench/stop
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak
-soak: ## Run the demo for SOAKSECONDS (3600); fails when messages stop coming out
+soak: ## Run ten days of windows in a minute or two, and the demo for SOAKSECONDS (3600)
+	go test -count=1 -v -tags soak ./conformance/soak
 	go run ./cmd/graphd demo --seconds $(SOAKSECONDS)
 
 .PHONY: demo
