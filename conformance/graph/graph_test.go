@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,10 +131,14 @@ func TestScenarios(t *testing.T) {
 			for _, w := range ways() {
 				t.Run(w.name, func(t *testing.T) {
 					t.Parallel()
+					s := *s
 					if s.alone() {
 						w.instances = 1
 					}
 					want, counts := s.run(t, w)
+					if w.real {
+						s.want, want = unmix(s.want), unmix(want)
+					}
 					if diff := cmp.Diff(s.want, want); diff != "" {
 						t.Errorf("came out (-want +got):\n%s", diff)
 					}
@@ -144,6 +149,21 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unmix sorts what came to a sink called mixed. In real time a window's result may wait
+// for its commit, and messages that nothing holds do not wait for it.
+func unmix(text string) string {
+	var mixed, others []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "mixed ") {
+			mixed = append(mixed, line)
+		} else {
+			others = append(others, line)
+		}
+	}
+	slices.Sort(mixed)
+	return strings.Join(append(others, mixed...), "")
 }
 
 // outlet collects what comes out.

@@ -31,7 +31,8 @@ const zero = int64(1_700_000_000_000)
 //	options     KEY=VALUE, a line each; optional
 //	input       SOURCE TIME PAYLOAD, a line each: TIME is in milliseconds, "-" for no
 //	            stamp, or a text that is the stamp; PAYLOAD{a..b} stands for many
-//	want        what comes out: SINK TIME TOPIC PAYLOAD, and the properties
+//	want        what comes out: SINK TIME TOPIC PAYLOAD, and the properties; a sink called
+//	            mixed gets results of windows and messages that nothing holds
 //	counts      what was counted
 type scenario struct {
 	archive    *txtar.Archive

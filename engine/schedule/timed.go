@@ -366,10 +366,10 @@ func (w *Worker) moveTo(ctx context.Context, frontier progress.Time) {
 
 // fireBefore works on everything that is due before a time.
 func (w *Worker) fireBefore(ctx context.Context, end progress.Time) {
-	if end == progress.End {
-		w.drain(ctx)
-	}
 	for w.failure == nil {
+		if end == progress.End || w.behind(end) {
+			w.drain(ctx) // it may lead to something that is due
+		}
 		due := progress.End
 		for _, i := range w.timed {
 			due = min(due, w.nodes[i].held.next())
@@ -377,13 +377,23 @@ func (w *Worker) fireBefore(ctx context.Context, end progress.Time) {
 		if due == progress.End || due >= end || w.leaving() {
 			return
 		}
-		w.drain(ctx)
 		for _, i := range w.timed {
+			w.drain(ctx) // what the node before has let out may belong to this one
 			if n := &w.nodes[i]; n.held.next() == due && w.failure == nil && w.relapse == nil {
 				w.fire(ctx, n, n.held.tear())
 			}
 		}
 	}
+}
+
+// behind reports whether anything under way is of a time before end.
+func (w *Worker) behind(end progress.Time) bool {
+	for i := range w.underway {
+		if progress.Time(w.runs[(w.oldest+i)%len(w.runs)].at.Millis) < end {
+			return true
+		}
+	}
+	return false
 }
 
 // fire lets out what n has held.
