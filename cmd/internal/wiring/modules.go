@@ -78,8 +78,8 @@ func NewSimulatedState(now func() time.Time) state.Store {
 	})
 }
 
-// fuelPerSecond is the work that stands for a second of a deadline: more than what a
-// machine does in a second, since guests in Go are charged for more than they do.
+// fuelPerSecond is the work that stands for a second of a deadline: about what a guest
+// in standard Go is charged in a second. A tight loop in C is charged three times that.
 const fuelPerSecond = 5_000_000_000
 
 // Openers returns what opens the operators of p, by place in p.

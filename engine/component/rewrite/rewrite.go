@@ -9,7 +9,9 @@
 // rewritten before it is compiled:
 //
 //   - Fuel. Code is divided into segments; each is paid at its start, by its number
-//     of instructions, from a counter that is global to the module. At the header
+//     of instructions, from a counter that is global to the module. Branches of few
+//     instructions are paid with what is around them, and only in part where they are
+//     many, since most of them are skipped then. At the header
 //     of a loop there always is a segment; a short innermost loop is unrolled, and
 //     pays for four turns at a time. When the counter falls below zero the
 //     module calls the imported function tick, which the host answers with more
@@ -20,7 +22,8 @@
 //     below zero they call the imported function overflow, which traps.
 //   - Bulk operations on memory and tables are paid by their length, and long ones
 //     split into chunks of 1 MiB, after their bounds have been checked, as the
-//     specification wants it: a trap comes before the first write.
+//     specification wants it: a trap comes before the first write. Those of up to 32
+//     bytes are done by loads and stores, which is faster than what engines do.
 //   - Imports get the names that the linker gives them.
 //   - Allocators get a batch function beside them, so that the host can call one many
 //     times for the price of one call into the guest.
@@ -56,7 +59,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "5"
+const Version = "6"
 
 // Name is a two-level import name.
 type Name struct {

@@ -63,6 +63,7 @@ const (
 	freeWeight   = 32   // a function at most this heavy is paid for by its callers
 	splitWeight  = 48   // a branch of code at least this heavy is paid on its own
 	bytesPerUnit = 8    // of a bulk operation; elements of a table have 8 bytes
+	freelyMerged = 96   // branches too light to be paid on their own are paid fully up to this sum
 	shortSize    = 128  // bytes of code of a short loop, which weighs less than splitWeight
 	bulkInline   = 1024 // a bulk operation of a constant length up to this stays as it is
 	bulkWeight   = 16   // of a bulk operation, beside its length
@@ -106,7 +107,8 @@ type scanner struct {
 	segments []segment
 	calls    []call
 	groups   []group
-	loops    uint32 // of all functions
+	light    []merged // by segment
+	loops    uint32   // of all functions
 
 	blocks          uint32
 	passed          uint32 // values that calls, blocks and branches pass on
@@ -553,14 +555,20 @@ func (s *scanner) split(at int, parent int32) int32 {
 // mergeSegments lets parents pay for segments that are too light, and keeps the
 // rest. A parent precedes its children.
 func (s *scanner) mergeSegments() {
+	s.light = append(s.light[:0], make([]merged, len(s.segments))...)
 	for _, c := range s.calls { // an estimate; plan adds the real weights
-		s.segments[c.segment].weight += freeWeight / 4
+		s.light[c.segment].calls += freeWeight / 4
 	}
-	for i := len(s.segments) - 1; i > 0; i-- {
-		if seg := &s.segments[i]; seg.kind == branchSegment && seg.weight < splitWeight {
-			s.segments[seg.parent].weight += seg.weight
+	for i := len(s.segments) - 1; i >= 0; i-- {
+		seg, light := &s.segments[i], &s.light[i]
+		weight := seg.weight + light.price()
+		if i > 0 && seg.kind == branchSegment && weight+light.calls < splitWeight {
+			parent := &s.light[seg.parent]
+			parent.weight += seg.weight + light.weight
+			parent.calls += light.calls
 			seg.at = 0
 		}
+		seg.weight = weight
 	}
 	kept := make([]int32, len(s.segments))
 	for i, seg := range s.segments {
@@ -573,6 +581,18 @@ func (s *scanner) mergeSegments() {
 	}
 	for _, c := range s.calls {
 		s.body.calls = append(s.body.calls, call{kept[c.segment], c.callee})
-		s.body.segments[kept[c.segment]].weight -= freeWeight / 4
 	}
 }
+
+// merged is the sum of the light segments that another one pays for.
+type merged struct {
+	weight uint32
+	calls  uint32 // estimated
+}
+
+// price is what is paid for light segments. Each may be skipped, and where they are
+// many, most are: standard Go makes every function a loop around a br_table that leads
+// to one of them. So of what is above freelyMerged only a part is paid, at least a
+// sixteenth of all. Whoever writes code in which all of it is executed gets so much
+// more work for a unit, and not more: a segment with that many isn't light itself.
+func (m merged) price() uint32 { return min(m.weight, max(freelyMerged, m.weight/16)) }

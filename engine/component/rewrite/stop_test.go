@@ -3,8 +3,10 @@
 package rewrite_test
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -228,5 +230,30 @@ func TestShortLoopsArePaidInSteps(t *testing.T) {
 	}
 	if len(steps) != 4 {
 		t.Errorf("1 to 16 turns used %d different amounts, want 4", len(steps))
+	}
+}
+
+// A loop around a br_table that leads to one of many short pieces of code, as standard
+// Go compiles every function to, isn't charged for all of them in every turn.
+func TestDispatchIsNotOvercharged(t *testing.T) {
+	const pieces, turns, instructions = 200, 1000, 8
+	code := slices.Concat([]byte{0, 0x03, 0x40}, bytes.Repeat([]byte{0x02, 0x40}, pieces)) // loop, blocks
+	code = append(append(code, 0x20, 0, 0x0e), leb(pieces-1)...)                           // br_table (local.get 0)
+	for label := range pieces {
+		code = append(code, leb(label)...)
+	}
+	for piece := range pieces {
+		// end, br_if loop (local.tee 0 (i32.sub (local.get 0) (i32.const 1))), return
+		code = append(code, 0x0b, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d)
+		code = append(append(code, leb(pieces-1-piece)...), 0x0f)
+	}
+	wasm := module(section(1, 1, 0x60, 1, 0x7f, 0), section(3, 1, 0), section(7, 1, 1, 'f', 0, 0), body(append(code, 0x0b, 0x0b)...))
+	h := &host{tick: func(int64) int64 { return 100 }}
+	f := instantiate(t, coretest.Open(t), instrument(t, wasm), h).Func("f")
+	if err := f.Call(t.Context(), []uint64{turns}); err != nil {
+		t.Fatal(err)
+	}
+	if done := int64(turns * instructions); h.used < done || h.used > 20*done {
+		t.Errorf("%d instructions used %d units, want at most 20 times as many", done, h.used)
 	}
 }
