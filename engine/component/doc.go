@@ -68,13 +68,13 @@
 // On one core of a cloud machine (AMD EPYC, 2026), with wazero and all limits on. The
 // benchmarks, each beside its baseline, are in conformance/bench.
 //
-//	compile, once                 8 s for a JavaScript engine of 12 MB, 0.8 s for 2.5 MB of Go, 10 ms for C
-//	compile, from the cache       65 ms, 15 ms, 2 ms: less than half of what the engine's own cache takes
+//	compile, once                 8 s for a JavaScript engine of 12 MB, 1 s for 2.5 MB of Go, little for C
+//	compile, from the cache       65 ms, 10 ms, 1 ms: of what is large, half of what the engine's own cache takes
 //	instance                      4 ms (JavaScript), 2 ms (Go), 0.1 ms (C), with its start
-//	call without arguments        0.1 µs
-//	call with a record of 256 B   1.3 µs with a Codec, 1.8 µs with dynamic values; by hand and unchecked, 1.1 µs
+//	call of a core function       20 ns, the least that a call can take
+//	call with a message of 256 B  1.3 µs with a Codec, 1.8 µs with dynamic values; 1.1 µs by hand and unchecked
 //	call of a host function       0.1 µs more than the engine's own
-//	limits                        guests compute 1.2 times as long, in the mean
+//	limits                        guests compute up to 1.4 times as long; many loops as long as without
 //	memory                        native code, five times the size of a component, once; and for each
 //	                              instance what it has touched of its memory
 //
