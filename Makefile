@@ -72,6 +72,15 @@ check-interop: ## Run the tests against registries and clients by others (instal
 .PHONY: check-guests
 check-guests: ## Build guests in C, Rust, JavaScript and Python with their own toolchains and run them
 	$(MAKE) -C conformance/guests check
+	$(MAKE) --no-print-directory check-onnxruntime
+
+# As with check-wasmtime: without cgo nothing compiles. The sample is run with programs
+# that are built with the tag, too.
+.PHONY: check-onnxruntime
+check-onnxruntime: export CGO_ENABLED := 1
+check-onnxruntime: ## Run the tests of neural networks on onnxruntime (part of check-guests; needs npm and a C compiler)
+	@library="$$(.ci/install-onnxruntime)" || exit 1; set -x; export ONNXRUNTIME="$$library" GOFLAGS=-tags=onnxruntime; \
+	go vet ./engine/nn/... ./cmd/internal/wiring && go test -count=1 ./engine/nn/... && go test -count=1 -run TestGraphctlRun ./samples/complex
 
 # With the tag but without cgo these packages don't compile, so nothing is skipped.
 WASMTIME := ./engine/component/... ./engine/processor/... ./conformance/component/... ./conformance/guests

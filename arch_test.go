@@ -107,10 +107,10 @@ type goPackage struct {
 }
 
 // goPackages lists this module's packages, with the files that only a build with
-// cgo and the tag wasmtime has.
+// cgo and the tags wasmtime and onnxruntime has.
 func goPackages(t *testing.T) []goPackage {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-tags=wasmtime", "-json=ImportPath,Name,Standard,Imports", "./...")
+	list := exec.CommandContext(t.Context(), "go", "list", "-tags=wasmtime,onnxruntime", "-json=ImportPath,Name,Standard,Imports", "./...")
 	list.Env = append(list.Environ(), "CGO_ENABLED=1")
 	out, err := list.Output()
 	if err != nil {

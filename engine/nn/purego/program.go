@@ -72,6 +72,9 @@ func load(ctx context.Context, m *onnx.Model, config Config) (*program, error) {
 	}
 	l := &loader{work: newWork(ctx, config.Threads), config: config, opset: opset, numbers: map[string]int{}, operators: operators()}
 	g := &m.Graph
+	if l.in, l.out, err = onnx.Ports(g); err != nil {
+		return nil, err
+	}
 	for i := range g.Initializers {
 		if err := l.initializer(&g.Initializers[i]); err != nil {
 			return nil, fmt.Errorf("initializer %q: %w", g.Initializers[i].Name, err)
@@ -171,12 +174,11 @@ func (l *loader) input(v *onnx.Value) error {
 	if _, initialized := l.numbers[v.Name]; initialized {
 		return nil // a default value, and taken for a constant
 	}
-	port, err := portOf(v)
-	if err != nil {
+	if _, err := portType(v.Type); err != nil {
 		return err
 	}
 	n, err := l.define(v.Name, nil)
-	l.inputs, l.types, l.in = append(l.inputs, n), append(l.types, v.Type), append(l.in, port)
+	l.inputs, l.types = append(l.inputs, n), append(l.types, v.Type)
 	return err
 }
 
@@ -185,26 +187,8 @@ func (l *loader) output(v *onnx.Value) error {
 	if !known {
 		return fmt.Errorf("no node computes it")
 	}
-	port, err := portOf(v)
-	l.outputs, l.out = append(l.outputs, n), append(l.out, port)
-	return err
-}
-
-func portOf(v *onnx.Value) (nn.Port, error) {
-	t, err := portType(v.Type)
-	if err != nil {
-		return nn.Port{}, err
-	}
-	if v.Dims == nil {
-		return nn.Port{}, fmt.Errorf("%w: the number of dimensions is open", errUnsupported)
-	}
-	p := nn.Port{Name: v.Name, Type: t, Dims: make([]int64, len(v.Dims))}
-	for i, d := range v.Dims {
-		if p.Dims[i] = d.Size; d.Size == 0 {
-			p.Dims[i] = -1
-		}
-	}
-	return p, nil
+	l.outputs = append(l.outputs, n)
+	return nil
 }
 
 // node finds the operator of n, and runs it at once if its inputs are constant.

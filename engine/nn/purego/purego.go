@@ -72,17 +72,11 @@ func New(config Config) *Backend {
 
 // Load implements nn.Backend.
 func (b *Backend) Load(ctx context.Context, parts [][]byte, encoding nn.Encoding, target nn.Target) (nn.Model, error) {
-	switch {
-	case encoding != nn.ONNX && encoding != nn.Autodetect:
-		return nil, nn.Errorf(nn.InvalidEncoding, "models in %s are not supported; onnx is", encoding)
-	case target != nn.CPU:
-		return nil, nn.Errorf(nn.UnsupportedOperation, "models run on the cpu, not on a %s", target)
-	case len(parts) != 1:
-		return nil, nn.Errorf(nn.InvalidArgument, "an ONNX model is one part, not %d", len(parts))
-	case len(parts[0]) > b.config.ModelBytes:
-		return nil, nn.Errorf(nn.TooLarge, "the model has %d bytes; %d are the most", len(parts[0]), b.config.ModelBytes)
+	data, err := onnx.Part(parts, encoding, target, b.config.ModelBytes)
+	if err != nil {
+		return nil, err
 	}
-	decoded, err := onnx.Decode(parts[0])
+	decoded, err := onnx.Decode(data)
 	if err != nil {
 		return nil, classify(nn.InvalidEncoding, fmt.Errorf("read model: %w", err))
 	}
