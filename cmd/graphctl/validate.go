@@ -16,65 +16,142 @@ import (
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/graph"
+	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/oras"
 )
 
+// validateFlags are the flags of graphctl validate.
+type validateFlags struct {
+	simulationFlags
+	format string
+}
+
 func newValidate() *cobra.Command {
-	var modules moduleFlags
-	var format string
+	var f validateFlags
 	cmd := &cobra.Command{
 		Use:   "validate GRAPH.yaml",
 		Short: "Check a graph definition",
 		Long: `Validate checks a graph definition and lists all its faults, each with its place and,
-where possible, with what to write instead. With --modules it also fetches the modules
-and checks that they implement what the operations ask of them.`,
-		Example: "  graphctl validate graphs/simple.yaml --modules build/artifacts",
-		Args:    exactly("GRAPH.yaml"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return &usageError{fmt.Sprintf("invalid argument %q for --output; want text or json", format)}
-			}
-			definition, problems, err := check(cmd.Context(), args[0], modules)
-			if err != nil {
-				return err
-			}
-			if err := printProblems(cmd.OutOrStdout(), format, args[0], definition, problems); err != nil {
-				return err
-			}
-			if problems.Err() != nil {
-				return fmt.Errorf("%s is not valid", args[0])
-			}
-			return nil
-		},
+where possible, with what to write instead.
+
+With --registry or --modules, which are the same, it also fetches the modules and checks
+that they implement what the operations ask of them, that this runtime has what they were
+built for, and that parameters without which an operation doesn't start are given, by
+--set; it warns of what modules import that graphd won't let them have.`,
+		Example: "  graphctl validate graphs/simple.yaml --modules build/artifacts\n" +
+			"  graphctl validate graph.yaml --registry ghcr.io --set limit=20",
+		Args: exactly("GRAPH.yaml"),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
-	modules.add(cmd)
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT` of the result: text or json")
+	f.modules.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.modules.modules, "registry", "", "`REGISTRY` with the modules")
+	flags.StringArrayVar(&f.set, "set", nil, "`KEY=VALUE` of a parameter of the graph")
+	flags.StringVarP(&f.format, "output", "o", "text", "`FORMAT` of the result: text or json")
+	cmd.MarkFlagsMutuallyExclusive("modules", "registry")
 	return cmd
 }
 
+func (f *validateFlags) run(cmd *cobra.Command, file string) error {
+	if f.format != "text" && f.format != "json" {
+		return &usageError{fmt.Sprintf("invalid argument %q for --output; want text or json", f.format)}
+	}
+	definition, problems, err := f.check(cmd.Context(), file)
+	if err != nil {
+		return err
+	}
+	if err := printProblems(cmd.OutOrStdout(), f.format, file, definition, problems); err != nil {
+		return err
+	}
+	if problems.Err() != nil {
+		return fmt.Errorf("%s is not valid", file)
+	}
+	return nil
+}
+
 // check reads a definition and, if they are named, its modules.
-func check(ctx context.Context, file string, from moduleFlags) (d *graph.Definition, problems document.Problems, err error) {
+func (f *validateFlags) check(ctx context.Context, file string) (d *graph.Definition, problems document.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
 	d, problems = graph.Parse(file, text)
-	if problems.Err() != nil || from.modules == "" {
+	if problems.Err() != nil || f.modules.modules == "" && len(f.set) == 0 {
 		return d, problems, nil
 	}
-	source, err := from.open()
+	more, err := f.checkParameters(d)
 	if err != nil {
 		return nil, nil, err
+	}
+	problems = append(problems, more...)
+	if f.modules.modules != "" {
+		if more, err = f.checkModules(ctx, d); err != nil {
+			return nil, nil, err
+		}
+		problems = append(problems, more...)
+	}
+	problems.Sort()
+	return d, problems, nil
+}
+
+// checkParameters checks what --set gives against what the definition declares.
+func (f *validateFlags) checkParameters(d *graph.Definition) (document.Problems, error) {
+	settings, options, err := f.configuration()
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.New(d, settings, options)
+	var faults interface{ Unwrap() []error }
+	if errors.As(err, &faults) {
+		var problems document.Problems
+		for _, err := range faults.Unwrap() {
+			var problem *document.Problem
+			if !errors.As(err, &problem) {
+				return nil, err
+			}
+			problems = append(problems, problem)
+		}
+		return problems, nil
+	}
+	if err == nil && len(p.Unused) > 0 {
+		err = unusedSetting(p.Unused[0], d)
+	}
+	return nil, err
+}
+
+// checkModules fetches and compiles the modules, and looks at what they want.
+func (f *validateFlags) checkModules(ctx context.Context, d *graph.Definition) (problems document.Problems, err error) {
+	source, err := f.modules.open()
+	if err != nil {
+		return nil, err
 	}
 	compiler, err := wiring.NewCompiler(ctx, wiring.CompiledDir(""), stderrLogger())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, compiler.Close(context.WithoutCancel(ctx))) }()
-	_, more := wiring.LoadModules(ctx, compiler, source, d)
-	problems = append(problems, more...)
-	problems.Sort()
-	return d, problems, nil
+	modules, problems := wiring.LoadModules(ctx, compiler, source, d)
+	warned := map[string]bool{}
+	for _, op := range d.Operations {
+		m := modules[op.Module]
+		if m == nil || warned[op.Module] {
+			continue
+		}
+		warned[op.Module] = true
+		warn := func(imports []string, what, hint string) {
+			if len(imports) > 0 {
+				problems = append(problems, &document.Problem{
+					Severity: document.Warning, File: d.File, Position: op.ModulePos, Hint: hint,
+					Message: fmt.Sprintf("module %q imports %s, which %s", op.Module, strings.Join(imports, ", "), what),
+				})
+			}
+		}
+		denied, unknown := processor.Withheld(m.Component().Type())
+		warn(denied, "operators are denied", "calls of them return errors")
+		warn(unknown, "nobody provides", "calls of them end the operator")
+	}
+	return problems, nil
 }
 
 // verdict is the result of graphctl validate -o json.

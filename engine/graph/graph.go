@@ -90,6 +90,11 @@ type Requirements struct {
 	Features                   []Feature
 }
 
+// Version is the version of the API, and of the runtime, that this one implements: that
+// of the WIT package wasm-graph:processor. Definitions for later ones are refused, those
+// for earlier ones are not.
+const Version = "1.1.0"
+
 // FeatureNN is the feature of components that import wasi:nn. A definition need not
 // ask for it, and no other is known.
 const FeatureNN = "wasi-nn"

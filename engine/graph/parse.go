@@ -3,8 +3,11 @@
 package graph
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/semver"
 
 	"github.com/wasm-graph/graphd/engine/document"
 )
@@ -83,12 +86,12 @@ func requirements(n document.Node) Requirements {
 	features := []string{FeatureNN}
 	// hostlibVersion is what runtimeVersion was called in the preview.
 	o := n.Object("apiVersion", "runtimeVersion", "features", "hostlibVersion")
-	q := Requirements{APIVersion: o.Required("apiVersion", `add apiVersion: "1.1.0"`).Text()}
+	q := Requirements{APIVersion: version(o.Required("apiVersion", `add apiVersion: "1.1.0"`))}
 	if old := o.Optional("hostlibVersion"); old.Present() && !o.Optional("runtimeVersion").Present() {
-		q.RuntimeVersion = old.Text()
+		q.RuntimeVersion = version(old)
 		old.Warnf("write runtimeVersion", "moduleRequirements.hostlibVersion is an old spelling")
 	} else {
-		q.RuntimeVersion = o.Required("runtimeVersion", `add runtimeVersion: "1.1.0"`).Text()
+		q.RuntimeVersion = version(o.Required("runtimeVersion", `add runtimeVersion: "1.1.0"`))
 	}
 	for _, n := range o.Optional("features").List() {
 		f := n.Object("name", "value")
@@ -99,6 +102,20 @@ func requirements(n document.Node) Requirements {
 		}
 	}
 	return q
+}
+
+// version reads a version that modules ask for: one that isn't later than Version.
+func version(n document.Node) string {
+	text := n.Text()
+	if text == "" {
+		return ""
+	}
+	if wanted, have := "v"+text, "v"+Version; !semver.IsValid(wanted) {
+		n.Errorf(fmt.Sprintf("write %q", Version), "%s can't be %q: it is no version", n.Path(), text)
+	} else if semver.Compare(wanted, have) > 0 {
+		n.Errorf(fmt.Sprintf("write %q, or run it with a later graphd", Version), "%s is %q, and this runtime implements %s", n.Path(), text, Version)
+	}
+	return text
 }
 
 func operation(n document.Node) Operation {

@@ -103,6 +103,25 @@ func Load(ctx context.Context, rt *component.Runtime, name string, wasm []byte) 
 	return m, nil
 }
 
+// Withheld returns the interfaces that a component imports and its operators aren't
+// given, as long as nothing grants them: those that are denied are there and answer
+// every request with an error, as files, sockets and HTTP do; those that are unknown
+// trap when a function of them is called.
+func Withheld(t *types.Component) (denied, unknown []string) {
+	for _, x := range t.Imports {
+		name, _, _ := strings.Cut(x.Name, "@")
+		family, _, _ := strings.Cut(name, "/")
+		switch family {
+		case "wasi:cli", "wasi:clocks", "wasi:io", "wasi:nn", "wasi:random", strings.TrimSuffix(worldPackage, "/"):
+		case "wasi:filesystem", "wasi:http", "wasi:sockets":
+			denied = append(denied, x.Name)
+		default:
+			unknown = append(unknown, x.Name)
+		}
+	}
+	return denied, unknown
+}
+
 // LoadAll loads the n modules of a graph: it calls load with each number below n, as
 // many at a time as there are processors, but at least two, since some may be waiting
 // for a registry. It returns what load returned, by number.
