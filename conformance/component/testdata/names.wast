@@ -82,3 +82,22 @@
     (import "[constructor]r" (func $f (result (own $r))))
     (export "[constructor]r" (func $f)))
   "the resource has no name among exports")
+
+;; Names of earlier drafts, which said where a component comes from.
+(assert_invalid (component (import "unlocked-dep=<a:b>" (func))) "dependency")
+(assert_invalid (component (import "unlocked-dep=<a:b@{>=1.2.3 <2.0.0}>" (func))) "dependency")
+(assert_invalid (component (import "locked-dep=<a:b@1.2.3>,integrity=<sha256-YQ==>" (func))) "dependency")
+(assert_invalid (component (import "url=<https://example.com>" (func))) "url")
+(assert_invalid (component (import "integrity=<sha256-YQ==>" (func))) "integrity")
+(assert_invalid (component (import "f" (func $f)) (export "url=<https://example.com>" (func $f))) "url")
+
+;; Functions of resources, once more: marks don't nest, and every one needs its resource.
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[method][static]r.m" (func (param "self" (borrow $r))))) "two marks")
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[method]r.m.n" (func (param "self" (borrow $r))))) "two dots")
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[static]r." (func))) "empty")
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[static].m" (func))) "empty")
+(assert_invalid (component (import "[constructor]" (func))) "empty")
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[constructor]r" (func (result (borrow $r))))) "borrow")
+(component definition (import "r" (type $r (sub resource))) (import "[constructor]r" (func (result (result (own $r))))))
+(component definition (import "r" (type $r (sub resource))) (import "[static]r.m" (func)) (import "m" (func)) (import "r-m" (func)))
+(assert_invalid (component (import "r" (type $r (sub resource))) (import "[static]r.m" (func)) (import "[method]r.m" (func (param "self" (borrow $r))))) "method and static of one name")

@@ -265,3 +265,41 @@ func TestRelink(t *testing.T) {
 		t.Errorf("%d plans compared, %d of them with exceptions; %d have several memories", compared, throwing, several)
 	}
 }
+
+// FuzzLink links whatever can be decoded, which ends, with an error or without; and
+// what Link accepts, Relink makes again.
+func FuzzLink(f *testing.F) {
+	for _, pattern := range []string{"../testdata/*.wasm", "../../../conformance/component/testdata/*/*.wasm"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := binary.Decode(data)
+		if err != nil {
+			return
+		}
+		plan, err := link.Link(c, rewrite.Limits{})
+		if err != nil || !plan.Relinkable() {
+			return
+		}
+		if c, err = binary.Decode(data); err != nil {
+			t.Fatal(err)
+		}
+		again, err := link.Relink(c, plan.Exceptions != 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := [...]int{again.Slots, again.Instances, len(again.Steps), len(again.Lifts)}, [...]int{plan.Slots, plan.Instances, len(plan.Steps), len(plan.Lifts)}; got != want {
+			t.Errorf("plans differ: %v slots, instances, steps and lifts, want %v", got, want)
+		}
+	})
+}
