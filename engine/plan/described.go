@@ -18,6 +18,8 @@ func Described() []Description {
 		{"deadline", "1s", "of a call of an operator"},
 		{"memory", "256Mi", "of an instance of an operator"},
 		{"durability", "disk", "where open windows are kept: disk, or none for memory only"},
+		{"on-swap", "carry", "what a changed graph does with open windows: carry them over, or fire to let them out before"},
+		{"follow-interval", "60s", "how often it is looked whether a tag was moved"},
 		{"operation.<name>.deadline", "", "the same for one operation"},
 		{"operation.<name>.memory", "", "the same for one operation"},
 		{"operation.<name>.parallelism", "1", "how many instances of a map, filter or branch work side by side"},
