@@ -6,8 +6,8 @@
 //
 // The parts are made elsewhere and handed in: the plan by engine/plan, operators by
 // engine/processor or in Go, endpoints by the drivers under engine/endpoint. A
-// Graph owns the running of them and nothing else; it is never reconfigured, but
-// replaced. How messages move is the business of engine/schedule.
+// Graph owns the running of them and nothing else. It is never reconfigured; what it
+// does between its ends can be swapped for another version as a whole. How messages move is the business of engine/schedule.
 package engine
 
 import (
@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,27 @@ const VirtualNode = "graphd-run"
 // ErrGrace says that a graph that was stopped could not finish in time. What is
 // left unsettled comes again from its source, where that can.
 var ErrGrace = errors.New("grace period is over")
+
+// EndError says that a graph ended because a source or a sink did.
+type EndError struct {
+	Sink      bool
+	Operation string // the source or sink in the plan; empty for the dead letters
+	Err       error
+}
+
+func (e *EndError) Error() string {
+	end := "source"
+	if e.Sink {
+		end = "sink"
+	}
+	if e.Operation == "" {
+		return fmt.Sprintf("%s of dead letters: %v", end, e.Err)
+	}
+	return fmt.Sprintf("%s %q: %v", end, e.Operation, e.Err)
+}
+
+// Unwrap returns why it ended.
+func (e *EndError) Unwrap() error { return e.Err }
 
 // Config is what a graph is put together from. Fields without a default are
 // needed.
@@ -223,12 +245,20 @@ func (g *Graph) startSinks(ctx context.Context, abort context.CancelFunc) *outle
 			if err != nil {
 				o.mu.Lock()
 				defer o.mu.Unlock()
-				o.errs = append(o.errs, err)
+				o.errs = append(o.errs, &EndError{Sink: true, Operation: g.sinkName(s), Err: err})
 				abort()
 			}
 		})
 	}
 	return o
+}
+
+// sinkName is what the plan calls a sink.
+func (g *Graph) sinkName(s endpoint.Sink) string {
+	if i := slices.Index(g.config.Sinks, s); i >= 0 {
+		return g.operation(g.config.Plan.Sinks[i])
+	}
+	return ""
 }
 
 // stop lets the sinks finish and returns what they failed with.
@@ -251,7 +281,7 @@ func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) 
 			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Load().Take(i, d) }, flush)
 			switch {
 			case err != nil:
-				failed <- err
+				failed <- &EndError{Operation: g.operation(g.config.Plan.Sources[i]), Err: err}
 			case receiving.Err() == nil:
 				g.worker.Load().End(i)
 			}

@@ -137,20 +137,27 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 	return show.run(ctx, f.rate, time.Duration(f.seconds)*time.Second)
 }
 
-// demoArtifacts has the graph simple, and components from elsewhere.
+// demoArtifacts has the graph simple, and components from elsewhere. Nothing of it ever
+// changes.
 type demoArtifacts struct {
-	component func(ctx context.Context, ref string) ([]byte, string, error)
+	component func(ctx context.Context, ref string) ([]byte, error)
 }
 
 // Definition implements deploy.Artifacts.
-func (demoArtifacts) Definition(context.Context, string) ([]byte, string, error) {
+func (demoArtifacts) Definition(context.Context, string) (deploy.Artifact, error) {
 	content, err := fs.ReadFile(graphs.Files, "simple.yaml")
-	return content, "embedded", err
+	return deploy.Artifact{Content: content, Digest: "embedded", ContentDigest: "embedded"}, err
 }
 
 // Component implements deploy.Artifacts.
-func (a demoArtifacts) Component(ctx context.Context, ref string) ([]byte, string, error) {
-	return a.component(ctx, ref)
+func (a demoArtifacts) Component(ctx context.Context, ref string) (deploy.Artifact, error) {
+	content, err := a.component(ctx, ref)
+	return deploy.Artifact{Content: content, Digest: "embedded", ContentDigest: ref}, err
+}
+
+// Resolve implements deploy.Artifacts.
+func (demoArtifacts) Resolve(context.Context, string, deploy.ArtifactKind) (string, error) {
+	return "embedded", nil
 }
 
 // artifacts returns what has the temperature component: --modules, or a build.
@@ -160,12 +167,12 @@ func (f *demoFlags) artifacts(ctx context.Context, stdout io.Writer) (deploy.Art
 		if err != nil {
 			return nil, err
 		}
-		return demoArtifacts{func(ctx context.Context, ref string) ([]byte, string, error) {
+		return demoArtifacts{func(ctx context.Context, ref string) ([]byte, error) {
 			a, err := source.Fetch(ctx, ref, oras.Component)
 			if err != nil {
-				return nil, "", err
+				return nil, err
 			}
-			return a.Content, a.ContentDigest, nil
+			return a.Content, nil
 		}}, nil
 	}
 	dir := filepath.Join("operators", "temperature")
@@ -177,9 +184,7 @@ func (f *demoFlags) artifacts(ctx context.Context, stdout io.Writer) (deploy.Art
 	if err != nil {
 		return nil, err
 	}
-	return demoArtifacts{func(context.Context, string) ([]byte, string, error) {
-		return built.Bytes, "built", nil
-	}}, nil
+	return demoArtifacts{func(context.Context, string) ([]byte, error) { return built.Bytes, nil }}, nil
 }
 
 // awaitReady waits until the graph is connected, and fails where it can't start.

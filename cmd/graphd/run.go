@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,8 +38,13 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the graphs that resources describe",
 		Long: `Run reads resources from YAML files, or all of a folder, and runs the graphs among
 them until it gets SIGTERM or SIGINT; then it finishes what it has taken and
-exits 0, and a second one ends it at once. SIGHUP makes it read the files again: only
-what has changed is replaced.
+exits 0, and a second one ends it at once. It reads the files again when they have
+changed, and at once on SIGHUP: only what has changed is replaced. Files with faults
+change nothing; /status says what is wrong with them.
+
+A tag that is moved is noticed, too (graphd.io/follow-interval, 60s by default). What a
+graph does is swapped without a reconnect, and without losing or repeating a message;
+what can't take its place is refused, and what was before goes on.
 
 http://ADDR serves /healthz, /readyz, /status and /metrics.`,
 		Args: cobra.NoArgs,
@@ -79,6 +85,7 @@ func (f *runFlags) load(logger *slog.Logger) (*resource.Set, error) {
 }
 
 func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
+	files := newWatch(f.files)
 	set, err := f.load(logger)
 	if err != nil {
 		return err
@@ -94,7 +101,8 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
-	stop, err := serve(f.addr, n.telemetry.handler(n.deployment), logger)
+	var refused atomic.Pointer[string]
+	stop, err := serve(f.addr, n.telemetry.handler(n.deployment, &refused), logger)
 	if err != nil {
 		return err
 	}
@@ -108,22 +116,32 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	var deployment sync.WaitGroup
 	deployment.Go(func() { n.deployment.Run(ctx, wanted) })
 	defer deployment.Wait()
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			logger.Info("stopping")
 			return nil
-		case <-reload:
-			set, err := f.load(logger)
-			if err != nil {
-				logger.Error("resources not taken over; what runs goes on", "error", err)
+		case <-looks.C:
+			if !files.changed() {
 				continue
 			}
-			select {
-			case wanted <- set:
-				logger.Info("resources read again")
-			case <-ctx.Done():
-			}
+		case <-reload:
+			files.take()
+		}
+		set, err := f.load(logger)
+		if err != nil {
+			logger.Error("resources not taken over; what runs goes on", "error", err)
+			text := err.Error()
+			refused.Store(&text)
+			continue
+		}
+		refused.Store(nil)
+		select {
+		case wanted <- set:
+			logger.Info("resources read again")
+		case <-ctx.Done():
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -43,9 +44,11 @@ func newTelemetry() (*telemetry, error) {
 //
 //	/healthz  200 while the process is alive
 //	/readyz   200 while every graph runs and is connected, else 503
-//	/status   how each graph is, as JSON
+//	/status   how each graph is, and why resources are not taken over, as JSON
 //	/metrics  measurements, for Prometheus
-func (t *telemetry) handler(d *deploy.Deployment) http.Handler {
+//
+// refused says what is wrong with the resources that were read last; nil: nothing.
+func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string]) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
@@ -61,7 +64,10 @@ func (t *telemetry) handler(d *deploy.Deployment) http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		// A reader that has gone away is its own affair.
-		_ = json.NewEncoder(w).Encode(map[string]any{"graphs": append([]deploy.Status{}, d.Status()...)})
+		_ = json.NewEncoder(w).Encode(struct {
+			Graphs  []deploy.Status `json:"graphs"`
+			Refused *string         `json:"refusedResources,omitempty"`
+		}{append([]deploy.Status{}, d.Status()...), refused.Load()})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{}))
 	return mux

@@ -3,9 +3,9 @@
 // Package deploy makes what runs equal to what is wanted.
 //
 // A Deployment is told what is wanted as a whole, again and again: a resource.Set.
-// It compares that with what runs, stops what is no longer wanted, replaces what
-// differs and starts what is missing. It never edits a running graph. A graph that
-// fails is started again, with growing pauses, for as long as it is wanted: the
+// It compares that with what runs, stops what is no longer wanted or is connected to
+// something else, has what a graph does swapped where only that differs, and starts
+// what is missing. A graph that fails is started again, with growing pauses, for as long as it is wanted: the
 // tag that is missing may be pushed, the broker that refuses us may be mended.
 //
 // A Launcher is the other half: it runs one graph, of artifacts and endpoints that
@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasm-graph/graphd/engine"
@@ -31,10 +32,10 @@ import (
 
 // Config is what a Deployment needs.
 type Config struct {
-	// Launch runs the graph of that key until ctx ends; then it drains the graph and
+	// Launch runs the graph that is wanted until ctx ends; then it drains the graph and
 	// returns nil. It calls up once, when the graph can be asked how it is. Any other
 	// return is a failure; its error may be a *Failure, which says why. Required.
-	Launch func(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) error
+	Launch func(ctx context.Context, want *Want, up func(probe func() engine.Health)) error
 	// Logger takes what happens to graphs. Nil discards it.
 	Logger *slog.Logger
 	// MinBackoff and MaxBackoff bound the pause before a failed graph is started
@@ -42,6 +43,36 @@ type Config struct {
 	// begins anew. Defaults 1 s and 1 minute.
 	MinBackoff, MaxBackoff time.Duration
 }
+
+// Want is what is wanted of one graph. As long as only what the graph does changes,
+// and not what it is connected to, it is one Want that changes.
+type Want struct {
+	Key     resource.Key
+	set     atomic.Pointer[resource.Set]
+	changed chan struct{} // has room for one signal
+}
+
+// NewWant returns a Want of the graph of that key in set.
+func NewWant(key resource.Key, set *resource.Set) *Want {
+	w := &Want{Key: key, changed: make(chan struct{}, 1)}
+	w.set.Store(set)
+	return w
+}
+
+// Set returns the set that has the graph, and what it refers to.
+func (w *Want) Set() *resource.Set { return w.set.Load() }
+
+// Change makes it the graph of another set, and tells who receives from Changed.
+func (w *Want) Change(set *resource.Set) {
+	w.set.Store(set)
+	select {
+	case w.changed <- struct{}{}:
+	default: // it will be seen
+	}
+}
+
+// Changed receives after Set has changed, once for all changes before.
+func (w *Want) Changed() <-chan struct{} { return w.changed }
 
 // Deployment is a set of running graphs.
 type Deployment struct {
@@ -75,18 +106,27 @@ func New(config Config) *Deployment {
 // Status returns how each wanted graph is, in the order of their keys. It may be
 // called from any goroutine.
 func (d *Deployment) Status() []Status {
+	d.look()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []Status
+	for _, c := range d.status {
+		all = append(all, c.Status)
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
+	return all
+}
+
+// look asks every graph that runs how it is.
+func (d *Deployment) look() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, c := range d.status {
 		if c.probe != nil {
 			h := c.probe()
 			c.set(Status{Graph: c.Graph, Health: h.State, Reason: Reason(h.Reason), Message: h.Message})
 		}
-		all = append(all, c.Status)
 	}
-	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
-	return all
 }
 
 // Ready returns nil once what is wanted is known and every graph does its work: it
@@ -116,13 +156,20 @@ func (c *condition) set(s Status) {
 	c.Status = s
 }
 
+// lookEvery is how exactly it is known since when a graph is as it is.
+const lookEvery = time.Second
+
 // Run makes what runs equal to the last set received from wanted, until ctx ends;
 // then it drains and stops every graph. It is called once. A set is not changed by
 // anybody after it was sent.
 func (d *Deployment) Run(ctx context.Context, wanted <-chan *resource.Set) {
 	running := map[resource.Key]*runner{}
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
 	for {
 		select {
+		case <-looks.C:
+			d.look()
 		case <-ctx.Done():
 			d.stop(running, slices.Collect(maps.Keys(running)))
 			return
@@ -138,37 +185,46 @@ func (d *Deployment) Run(ctx context.Context, wanted <-chan *resource.Set) {
 
 // runner is a graph that is wanted, whether it runs now or is between two tries.
 type runner struct {
-	shape  string // what it was made of
+	want   *Want
+	ends   string // what it is connected to
+	shape  string // and all it is made of
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
 
-// reconcile stops what isn't wanted as it runs, and starts what is missing.
+// reconcile stops what isn't wanted or is connected to something else, tells what
+// does something else what that is, and starts what is missing.
 func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*runner, set *resource.Set) {
-	shapes := map[resource.Key]string{}
+	type form struct{ ends, shape string }
+	forms := map[resource.Key]form{}
 	for key, g := range set.Graphs {
 		if !g.Disabled {
-			shapes[key] = shape(set, g)
+			forms[key] = form{endsShape(set, g), shape(set, g)}
 		}
 	}
 	var outdated []resource.Key
 	for key, r := range running {
-		if shapes[key] != r.shape {
+		switch f := forms[key]; {
+		case f.ends != r.ends:
 			outdated = append(outdated, key)
+		case f.shape != r.shape:
+			r.shape = f.shape
+			r.want.Change(set)
 		}
 	}
 	d.stop(running, outdated)
 	for _, key := range set.GraphKeys() {
-		if shapes[key] == "" || running[key] != nil {
+		f, wanted := forms[key]
+		if !wanted || running[key] != nil {
 			continue
 		}
 		graphCtx, cancel := context.WithCancel(ctx)
-		r := &runner{shape: shapes[key], cancel: cancel, ended: make(chan struct{})}
+		r := &runner{want: NewWant(key, set), ends: f.ends, shape: f.shape, cancel: cancel, ended: make(chan struct{})}
 		running[key] = r
 		d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, nil)
 		go func() {
 			defer close(r.ended)
-			d.supervise(graphCtx, set, key)
+			d.supervise(graphCtx, r.want)
 		}()
 	}
 	d.mu.Lock()
@@ -191,13 +247,15 @@ func (d *Deployment) stop(running map[resource.Key]*runner, keys []resource.Key)
 	}
 }
 
-// supervise runs a graph, again and again where it fails, until ctx ends.
-func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resource.Key) {
+// supervise runs a graph, again and again where it fails, until ctx ends. It is tried
+// at once when something else is wanted.
+func (d *Deployment) supervise(ctx context.Context, want *Want) {
+	key := want.Key
 	logger := d.config.Logger.With("graph", key.String())
 	pause := d.config.MinBackoff
 	for {
 		began := time.Now()
-		err := d.config.Launch(ctx, set, key, func(probe func() engine.Health) {
+		err := d.config.Launch(ctx, want, func(probe func() engine.Health) {
 			d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, probe)
 		})
 		if ctx.Err() != nil {
@@ -209,11 +267,10 @@ func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resou
 		if time.Since(began) >= d.config.MaxBackoff {
 			pause = d.config.MinBackoff
 		}
-		message := "the graph ended by itself"
-		if err != nil {
-			message = err.Error()
+		if err == nil {
+			err = errors.New("the graph ended by itself")
 		}
-		reason := reasonOf(err)
+		message, reason := err.Error(), failureOf(err).Reason
 		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
 		retry := time.NewTimer(pause)
@@ -222,8 +279,11 @@ func (d *Deployment) supervise(ctx context.Context, set *resource.Set, key resou
 			retry.Stop()
 			return
 		case <-retry.C:
+			pause = min(2*pause, d.config.MaxBackoff)
+		case <-want.Changed():
+			retry.Stop()
+			pause = d.config.MinBackoff
 		}
-		pause = min(2*pause, d.config.MaxBackoff)
 	}
 }
 
@@ -240,11 +300,16 @@ func (d *Deployment) report(s Status, probe func() engine.Health) {
 	c.probe = probe
 }
 
-// shape is everything that a running graph is made of, as text: a graph is
-// replaced when its shape changes. Where things are declared makes no difference,
-// but for what a relative path in a registry endpoint is relative to.
-func shape(set *resource.Set, g *resource.DataflowGraph) string {
-	parts := []any{g}
+// endsShape is everything that a running graph is connected to, as text: a graph is
+// stopped, and another started, when that changes. So it is where windows are kept.
+func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
+	var options []resource.Option
+	for _, o := range g.Options {
+		if o.Name == "dead-letter" || o.Name == "durability" {
+			options = append(options, o)
+		}
+	}
+	parts := []any{g.Key, g.RequestPersistence, g.Sources, g.Destinations, options, set.Profiles[resource.Key{Namespace: g.Namespace, Name: g.Profile}]}
 	endpoint := func(name string) {
 		e := set.Endpoints[resource.Key{Namespace: g.Namespace, Name: name}]
 		parts = append(parts, e)
@@ -258,11 +323,19 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 	for _, t := range g.Destinations {
 		endpoint(t.Endpoint)
 	}
-	for _, o := range g.Options {
+	for _, o := range options {
 		if name, _, ok := strings.Cut(o.Value, "/"); ok && o.Name == "dead-letter" {
 			endpoint(name)
 		}
 	}
+	return asText(parts)
+}
+
+// shape is everything that a running graph is made of, as text. Where things are
+// declared makes no difference, but for what a relative path in a registry endpoint is
+// relative to.
+func shape(set *resource.Set, g *resource.DataflowGraph) string {
+	parts := []any{endsShape(set, g), g}
 	for _, n := range g.Graphs {
 		r := set.Registries[resource.Key{Namespace: g.Namespace, Name: n.Registry}]
 		parts = append(parts, r)
@@ -277,7 +350,11 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 			}
 		}
 	}
-	// Only structs, slices, maps and strings: they all have a JSON form.
+	return asText(parts)
+}
+
+// asText is the JSON form of what has one: structs, slices, maps and strings.
+func asText(parts []any) string {
 	text, err := json.Marshal(parts)
 	if err != nil {
 		panic(err)

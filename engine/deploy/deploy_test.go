@@ -67,7 +67,8 @@ func key(name string) resource.Key {
 type stage struct {
 	mu     sync.Mutex
 	events []string
-	fail   map[string]error // by graph: what the next launches return at once
+	fail   map[string]error  // by graph: what the next launches return at once
+	ill    map[string]string // by graph: why it is degraded
 }
 
 func (s *stage) note(format string, args ...any) {
@@ -92,7 +93,8 @@ func (s *stage) setFailure(graph string, err error) {
 	s.fail[graph] = err
 }
 
-func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key, up func(func() engine.Health)) error {
+func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() engine.Health)) error {
+	key := want.Key
 	s.mu.Lock()
 	err := s.fail[key.Name]
 	s.mu.Unlock()
@@ -100,17 +102,30 @@ func (s *stage) launch(ctx context.Context, set *resource.Set, key resource.Key,
 		s.note("%s fails", key.Name)
 		return err
 	}
-	s.note("%s runs %s", key.Name, set.Graphs[key].Graphs[0].Artifact)
-	up(func() engine.Health { return engine.Health{State: engine.Available} })
-	<-ctx.Done()
-	time.Sleep(2 * time.Second) // it drains
-	s.note("%s drained", key.Name)
-	return nil
+	s.note("%s runs %s", key.Name, want.Set().Graphs[key].Graphs[0].Artifact)
+	up(func() engine.Health {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if reason := s.ill[key.Name]; reason != "" {
+			return engine.Health{State: engine.Degraded, Reason: reason}
+		}
+		return engine.Health{State: engine.Available}
+	})
+	for {
+		select {
+		case <-want.Changed():
+			s.note("%s becomes %s", key.Name, want.Set().Graphs[key].Graphs[0].Artifact)
+		case <-ctx.Done():
+			time.Sleep(2 * time.Second) // it drains
+			s.note("%s drained", key.Name)
+			return nil
+		}
+	}
 }
 
 // start runs a Deployment until the test ends.
 func start(t *testing.T) (*stage, *deploy.Deployment, chan<- *resource.Set, context.CancelFunc) {
-	s := &stage{fail: map[string]error{}}
+	s := &stage{fail: map[string]error{}, ill: map[string]string{}}
 	d := deploy.New(deploy.Config{Launch: s.launch})
 	wanted := make(chan *resource.Set)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -149,7 +164,7 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 
 		wanted <- set(t, broker, a, text("b", "simple:2", ""), text("c", "simple:1", "mode: Disabled"))
 		time.Sleep(time.Minute)
-		s.want(t, "b drained", "b runs simple:2", "c drained")
+		s.want(t, "b becomes simple:2", "c drained")
 		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != engine.Available {
 			t.Errorf("Status() = %v", got)
 		}
@@ -190,10 +205,73 @@ stringData: {.dockerconfigjson: one}
 		wanted <- set(t, broker, registry, a)
 		s.want(t, "a runs simple:1")
 		wanted <- set(t, broker, strings.Replace(registry, "one", "two", 1), a)
-		time.Sleep(time.Minute)
-		s.want(t, "a drained", "a runs simple:1")
+		s.want(t, "a becomes simple:1")
 		stop()
 		s.want(t, "a drained")
+	})
+}
+
+// TestEndsAndOptions: what a graph is connected to, and where its windows are, is
+// another graph; what it does is not.
+func TestEndsAndOptions(t *testing.T) {
+	annotated := func(annotation string) string {
+		return strings.Replace(text("a", "simple:1", ""), "{name: a}", "{name: a, annotations: {"+annotation+"}}", 1)
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"option", annotated("graphd.io/lateness: 1s"), []string{"a becomes simple:1"}},
+		{"configuration", strings.Replace(text("a", "simple:1", ""), `artifact: "simple:1"`, `artifact: "simple:1", configuration: [{key: k, value: v}]`, 1), []string{"a becomes simple:1"}},
+		{"durability", annotated("graphd.io/durability: none"), []string{"a drained", "a runs simple:1"}},
+		{"dead letters", annotated("graphd.io/dead-letter: broker/dead"), []string{"a drained", "a runs simple:1"}},
+		{"topic", strings.Replace(text("a", "simple:1", ""), "a/out", "a/out2", 1), []string{"a drained", "a runs simple:1"}},
+		{"nothing", text("a", "simple:1", "") + "# nothing\n", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _, wanted, stop := start(t)
+				wanted <- set(t, broker, text("a", "simple:1", ""))
+				s.want(t, "a runs simple:1")
+				wanted <- set(t, broker, tt.text)
+				time.Sleep(time.Minute)
+				s.want(t, tt.want...)
+				stop()
+			})
+		})
+	}
+}
+
+// TestChangeEndsTheWait: a graph that failed is tried at once when it changes.
+func TestChangeEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, wanted, stop := start(t)
+		s.setFailure("a", errors.New("no such tag"))
+		wanted <- set(t, broker, text("a", "simple:1", ""))
+		time.Sleep(10 * time.Minute)
+		s.take()
+		s.setFailure("a", nil)
+		wanted <- set(t, broker, text("a", "simple:2", ""))
+		s.want(t, "a runs simple:2")
+		stop()
+	})
+}
+
+// TestSince: a status has the time of its transition, not that of the first question.
+func TestSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, wanted, stop := start(t)
+		wanted <- set(t, broker, text("a", "simple:1", ""))
+		time.Sleep(time.Hour)
+		s.mu.Lock()
+		s.ill["a"] = "DataflowGraphSinkChannelClosed"
+		s.mu.Unlock()
+		fell := time.Now()
+		time.Sleep(time.Hour)
+		if got := d.Status()[0]; got.Health != engine.Degraded || got.Since.Sub(fell) > time.Second {
+			t.Errorf("%v since %v, want since %v", got.Health, got.Since, fell)
+		}
+		stop()
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -27,12 +28,30 @@ import (
 // Artifacts finds what a graph is made of in one registry. It is safe for
 // concurrent use.
 type Artifacts interface {
-	// Definition returns the graph definition of that reference, and the digest that
-	// identifies it.
-	Definition(ctx context.Context, ref string) (content []byte, digest string, err error)
-	// Component returns the component of that reference, and its content's digest:
-	// equal digests mean equal components.
-	Component(ctx context.Context, ref string) (content []byte, digest string, err error)
+	// Definition returns the graph definition of that reference.
+	Definition(ctx context.Context, ref string) (Artifact, error)
+	// Component returns the component of that reference.
+	Component(ctx context.Context, ref string) (Artifact, error)
+	// Resolve returns the digest that a reference stands for now, without fetching what
+	// it stands for where that is possible. One that names its digest is not looked up.
+	Resolve(ctx context.Context, ref string, kind ArtifactKind) (digest string, err error)
+}
+
+// ArtifactKind says what a reference stands for.
+type ArtifactKind uint8
+
+// The kinds of artifacts.
+const (
+	DefinitionArtifact ArtifactKind = iota
+	ComponentArtifact
+)
+
+// Artifact is what Artifacts finds.
+type Artifact struct {
+	Content []byte
+	Digest  string // that Resolve returns for the reference until it stands for another
+	// ContentDigest is that of Content: equal ones mean equal artifacts.
+	ContentDigest string
 }
 
 // Binding is an endpoint as one node of a graph uses it.
@@ -97,48 +116,36 @@ func NewLauncher(config LauncherConfig) (*Launcher, error) {
 }
 
 // Launch is Config.Launch: it fetches what the graph is made of, puts it together
-// and runs it until ctx ends.
-func (l *Launcher) Launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) error {
-	err := l.launch(ctx, set, key, up)
+// and runs it until ctx ends. When something else is wanted, or a tag is moved, it
+// swaps what the graph does, while its ends stay connected. What can't take the place
+// of what runs is refused, and the graph's health says why.
+func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() engine.Health)) error {
+	err := l.launch(ctx, want, up)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // stopped before it was up, which is no failure
 	}
 	return err
 }
 
-func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.Key, up func(probe func() engine.Health)) (err error) {
-	resources := &bound{set: set, graph: set.Graphs[key], logger: l.config.Logger.With("graph", key.String())}
-	options, err := resources.options()
+func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health)) (err error) {
+	b := l.bind(want.Set(), want.Key)
+	r := &running{launcher: l, want: want, logger: b.logger}
+	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
+	if r.current, err = l.prepare(ctx, b); err != nil {
+		return err
+	}
+	r.tried = r.current.tags
+	ends, err := l.connect(b, r.current.options)
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
-	parts, err := l.fetch(ctx, resources)
-	if parts != nil {
-		defer func() { err = errors.Join(err, parts.release(context.WithoutCancel(ctx))) }()
-	}
+	windows, err := r.windowsFor(r.current)
 	if err != nil {
 		return err
 	}
-	p, err := plan.Compose(resources.composition(parts.graphs), options)
-	if err != nil {
-		return &Failure{ConfigurationFailed, resources.place(err)}
-	}
-	if len(p.Unused) > 0 {
-		resources.logger.Warn("configuration is used by no operation", "keys", p.Unused)
-	}
-	ends, err := l.connect(resources, options)
-	if err != nil {
-		return &Failure{ConfigurationFailed, err}
-	}
-	windows, err := l.windows(key, p, options)
-	if err != nil {
-		return err
-	}
-	if windows != nil {
-		defer func() { err = errors.Join(err, windows.Close()) }()
-	}
-	running, err := engine.New(engine.Config{
-		Plan: p, Options: options, Openers: l.openers(p, parts), Windows: windows,
+	p := r.current.plan
+	r.graph, err = engine.New(engine.Config{
+		Plan: p, Options: r.current.options, Openers: r.current.openers, Windows: windows,
 		Sources: ends.sources, Sinks: ends.sinks, DeadLetter: ends.deadLetter,
 		HLC: l.config.HLC, Logger: l.config.Logger,
 		Settled: l.metrics.settled(p.Graph),
@@ -146,27 +153,57 @@ func (l *Launcher) launch(ctx context.Context, set *resource.Set, key resource.K
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
-	unobserve, err := l.metrics.observe(p.Graph, running.Stats)
+	unobserve, err := l.metrics.observe(p.Graph, r.graph.Stats)
 	if err != nil {
 		return err
 	}
 	defer unobserve()
-	resources.logger.Info("graph starts", "definitions", parts.digests())
-	up(running.Health)
-	err = running.Run(ctx)
-	if errors.Is(err, operator.ErrInit) {
-		return &Failure{InstantiationFailed, err}
+	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
+	up(r.health)
+
+	following, stop := context.WithCancel(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { r.follow(following) })
+	defer follower.Wait()
+	defer stop()
+	if err := r.graph.Run(ctx); err != nil {
+		return failureOf(err)
 	}
-	return err
+	return nil
 }
 
-// windows opens the window store of a graph that has windows; nil where they are to
-// be kept in memory.
-func (l *Launcher) windows(key resource.Key, p *plan.Plan, options plan.Options) (window.Store, error) {
-	if l.config.Windows == nil || !p.Timed || options.Durability == plan.NoDurability {
-		return nil, nil
+// version is what a graph does, fetched, compiled and planned.
+type version struct {
+	identity string // equal ones do the same
+	tags     tags
+	parts    *parts
+	options  plan.Options
+	plan     *plan.Plan
+	openers  []operator.Opener // by place in the plan
+}
+
+// prepare makes a version of what is wanted. It returns one to be released also where
+// it fails.
+func (l *Launcher) prepare(ctx context.Context, b *bound) (*version, error) {
+	v := &version{parts: &parts{}}
+	var err error
+	if v.options, err = b.options(); err != nil {
+		return v, &Failure{ConfigurationFailed, err}
 	}
-	return l.config.Windows(key)
+	v.parts, err = l.fetch(ctx, b)
+	v.tags = v.parts.tags
+	if err != nil {
+		return v, err
+	}
+	v.identity = shape(b.set, b.graph) + v.parts.contents()
+	if v.plan, err = plan.Compose(b.composition(v.parts.graphs), v.options); err != nil {
+		return v, &Failure{ConfigurationFailed, b.place(err)}
+	}
+	if len(v.plan.Unused) > 0 {
+		b.logger.Warn("configuration is used by no operation", "keys", v.plan.Unused)
+	}
+	v.openers = l.openers(v.plan, v.parts)
+	return v, nil
 }
 
 // bound is a graph's resource with those it refers to.
@@ -174,6 +211,11 @@ type bound struct {
 	set    *resource.Set
 	graph  *resource.DataflowGraph
 	logger *slog.Logger
+}
+
+// bind looks a graph up in a set.
+func (l *Launcher) bind(set *resource.Set, key resource.Key) *bound {
+	return &bound{set: set, graph: set.Graphs[key], logger: l.config.Logger.With("graph", key.String())}
 }
 
 // name is what the graph is called in logs and metrics, unique among all: its own
@@ -286,6 +328,7 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 // parts is what a graph is made of, fetched and compiled.
 type parts struct {
 	graphs   []fetched // by place in the resource's graph nodes
+	tags     tags
 	releases []func(context.Context) error
 }
 
@@ -293,6 +336,7 @@ type parts struct {
 type fetched struct {
 	definition *graph.Definition
 	digest     string
+	content    string                       // digest of all that it is made of
 	modules    map[string]*processor.Module // by reference
 }
 
@@ -303,6 +347,15 @@ func (p *parts) digests() []string {
 		all = append(all, g.digest)
 	}
 	return all
+}
+
+// contents identifies all that p has.
+func (p *parts) contents() string {
+	var b strings.Builder
+	for _, g := range p.graphs {
+		b.WriteString(g.content)
+	}
+	return b.String()
 }
 
 func (p *parts) release(ctx context.Context) error {
@@ -318,7 +371,7 @@ func (p *parts) release(ctx context.Context) error {
 func (l *Launcher) fetch(ctx context.Context, b *bound) (*parts, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.FetchTimeout)
 	defer cancel()
-	p := &parts{}
+	p := &parts{tags: tags{}}
 	for _, node := range b.graph.Graphs {
 		artifacts, err := l.artifacts(b, node.Registry)
 		if err != nil {
@@ -348,26 +401,29 @@ func (l *Launcher) artifacts(b *bound, name string) (Artifacts, error) {
 
 // fetchGraph gets the definition of a node, and its modules, which p releases.
 func (l *Launcher) fetchGraph(ctx context.Context, b *bound, p *parts, node resource.Graph, artifacts Artifacts) (fetched, error) {
-	content, digest, err := artifacts.Definition(ctx, node.Artifact)
+	a, err := artifacts.Definition(ctx, node.Artifact)
 	if err != nil {
 		return fetched{}, &Failure{ModuleDownloadFailed, err}
 	}
-	definition, problems := graph.Parse(node.Artifact, content)
+	p.tags[tag{node.Registry, node.Artifact, DefinitionArtifact}] = a.Digest
+	definition, problems := graph.Parse(node.Artifact, a.Content)
 	for _, w := range problems.Warnings() {
 		b.logger.Warn(w.Error())
 	}
 	if err := problems.Err(); err != nil {
 		return fetched{}, &Failure{ConfigurationFailed, err}
 	}
-	g := fetched{definition: definition, digest: digest, modules: map[string]*processor.Module{}}
+	g := fetched{definition: definition, digest: a.Digest, content: a.ContentDigest, modules: map[string]*processor.Module{}}
 	refs := definition.Modules()
+	components := make([]Artifact, len(refs))
 	releases := make([]func(context.Context) error, len(refs))
 	modules, errs := processor.LoadAll(len(refs), func(n int) (*processor.Module, error) {
-		wasm, digest, err := artifacts.Component(ctx, refs[n])
+		a, err := artifacts.Component(ctx, refs[n])
 		if err != nil {
 			return nil, &Failure{ModuleDownloadFailed, err}
 		}
-		m, release, err := l.modules.get(ctx, refs[n], digest, wasm)
+		components[n] = Artifact{Digest: a.Digest, ContentDigest: a.ContentDigest}
+		m, release, err := l.modules.get(ctx, refs[n], a.ContentDigest, a.Content)
 		if err != nil {
 			return nil, &Failure{InstantiationFailed, err}
 		}
@@ -379,6 +435,10 @@ func (l *Launcher) fetchGraph(ctx context.Context, b *bound, p *parts, node reso
 			p.releases = append(p.releases, release)
 		}
 		g.modules[refs[n]] = modules[n]
+		if c := components[n]; c.Digest != "" {
+			p.tags[tag{node.Registry, refs[n], ComponentArtifact}] = c.Digest
+			g.content += " " + c.ContentDigest
+		}
 	}
 	for _, err := range errs {
 		if err != nil {

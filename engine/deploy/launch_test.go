@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,19 +36,47 @@ import (
 )
 
 // shelf is Artifacts of what a test puts there, by reference.
-type shelf map[string]string
-
-func (s shelf) get(ref string) ([]byte, string, error) {
-	content, ok := s[ref]
-	if !ok {
-		return nil, "", fmt.Errorf("there is no %s on the shelf", ref)
-	}
-	return []byte(content), fmt.Sprintf("digest of %d bytes", len(content)), nil
+type shelf struct {
+	mu     sync.Mutex
+	things map[string]string
+	gone   bool // nobody can be asked
+	asked  int  // how often a reference was resolved
 }
 
-func (s shelf) Definition(_ context.Context, ref string) ([]byte, string, error) { return s.get(ref) }
+func (s *shelf) put(ref, content string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.things[ref] = content
+}
 
-func (s shelf) Component(_ context.Context, ref string) ([]byte, string, error) { return s.get(ref) }
+func (s *shelf) change(f func(map[string]string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.things)
+}
+
+func (s *shelf) get(ref string) (deploy.Artifact, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	content, ok := s.things[ref]
+	if !ok || s.gone {
+		return deploy.Artifact{}, fmt.Errorf("there is no %s on the shelf", ref)
+	}
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+	return deploy.Artifact{Content: []byte(content), Digest: "manifest of " + sum, ContentDigest: sum}, nil
+}
+
+func (s *shelf) Definition(_ context.Context, ref string) (deploy.Artifact, error) { return s.get(ref) }
+
+func (s *shelf) Component(_ context.Context, ref string) (deploy.Artifact, error) { return s.get(ref) }
+
+func (s *shelf) Resolve(_ context.Context, ref string, _ deploy.ArtifactKind) (string, error) {
+	a, err := s.get(ref)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	return a.Digest, err
+}
 
 // compiler counts what it compiles.
 type compiler struct {
@@ -70,7 +99,21 @@ type drivers struct {
 	bound   []string // "client topic"
 	results chan *message.Message
 	failure error
+	refused struct{ source, sink error } // what they end with, if anything
 }
+
+// refusing is an end whose peer refuses it.
+type refusing struct{ err error }
+
+func (r refusing) Run(context.Context, func(endpoint.Delivery), <-chan struct{}) error { return r.err }
+func (refusing) Connected() bool                                                       { return false }
+
+type refusingSink struct {
+	endpoint.Sink
+	err error
+}
+
+func (r refusingSink) Run(context.Context) error { return r.err }
 
 func (d *drivers) note(b deploy.Binding, topic string) error {
 	d.mu.Lock()
@@ -84,10 +127,16 @@ func (d *drivers) note(b deploy.Binding, topic string) error {
 }
 
 func (d *drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, error) {
+	if err := d.refused.source; err != nil {
+		return refusing{err}, nil
+	}
 	return d.source, d.note(b, strings.Join(filters, ","))
 }
 
 func (d *drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
+	if err := d.refused.sink; err != nil {
+		return refusingSink{memory.NewSink(nil), err}, nil
+	}
 	return memory.NewSink(func(m *message.Message) error {
 		m.Topic = topic
 		d.results <- m
@@ -98,7 +147,7 @@ func (d *drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
 // bench is a Launcher with its surroundings.
 type bench struct {
 	*deploy.Launcher
-	shelf    shelf
+	shelf    *shelf
 	compiler *compiler
 	drivers  *drivers
 	metrics  *sdkmetric.ManualReader
@@ -143,10 +192,10 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{
-		shelf: shelf{
+		shelf: &shelf{things: map[string]string{
 			"simple:1": string(definition),
 			"azure-samples/explore-iot-operations/temperature:1.0.0": wasm,
-		},
+		}},
 		compiler: &compiler{runtime: runtime},
 		drivers:  &drivers{source: memory.NewSource(0), results: make(chan *message.Message, 16)},
 		metrics:  sdkmetric.NewManualReader(),
@@ -218,13 +267,23 @@ func (b *bench) measured(t *testing.T) map[string]int64 {
 	return sums
 }
 
+// fresh makes what blocks anew, for a test in a bubble.
+func (b *bench) fresh() {
+	b.drivers.source, b.drivers.results = memory.NewSource(0), make(chan *message.Message, 16)
+}
+
 // launch runs a graph until stop is called, which returns what Launch returned.
 func (b *bench) launch(t *testing.T, s *resource.Set, graph resource.Key) (probe func() engine.Health, stop func() error) {
+	t.Helper()
+	return b.launchWant(t, deploy.NewWant(graph, s))
+}
+
+func (b *bench) launchWant(t *testing.T, want *deploy.Want) (probe func() engine.Health, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	up, ended := make(chan func() engine.Health, 1), make(chan error, 1)
 	go func() {
-		ended <- b.Launch(ctx, s, graph, func(probe func() engine.Health) { up <- probe })
+		ended <- b.Launch(ctx, want, func(probe func() engine.Health) { up <- probe })
 	}()
 	select {
 	case probe = <-up:
@@ -321,6 +380,22 @@ func TestNamespaces(t *testing.T) {
 	_, stopA := b.launch(t, s, key("g"))
 	b.drivers.source = memory.NewSource(0)
 	_, stopB := b.launch(t, s, resource.Key{Namespace: "line-2", Name: "g"})
+	var all metricdata.ResourceMetrics
+	if err := b.metrics.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string]bool{}
+	for _, m := range all.ScopeMetrics[0].Metrics {
+		if data, ok := m.Data.(metricdata.Sum[int64]); ok {
+			for _, p := range data.DataPoints {
+				id, _ := p.Attributes.Value("dataflow_id")
+				labels[id.AsString()] = true
+			}
+		}
+	}
+	if !labels["g"] || !labels["line-2/g"] || len(labels) != 2 {
+		t.Errorf("measured as %v", labels)
+	}
 	if err := errors.Join(stopA(), stopB()); err != nil {
 		t.Error(err)
 	}
@@ -358,20 +433,20 @@ func TestLaunchFails(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		resource func(text string) string
-		shelf    func(shelf)
+		shelf    func(map[string]string)
 		drivers  error
 		reason   deploy.Reason
 		want     string
 	}{
-		{"no definition", nil, func(s shelf) { delete(s, "simple:1") }, nil, deploy.ModuleDownloadFailed, "there is no simple:1 on the shelf"},
-		{"faulty definition", nil, func(s shelf) { s["simple:1"] = "operations: 1\n" }, nil, deploy.ConfigurationFailed, "simple:1:1:1: property metadata is missing"},
-		{"no component", nil, func(s shelf) { delete(s, module) }, nil, deploy.ModuleDownloadFailed, "there is no " + module},
-		{"no WebAssembly", nil, func(s shelf) { s[module] = "text" }, nil, deploy.InstantiationFailed, module},
-		{"truncated component", nil, func(s shelf) { s[module] = s[module][:100_000] }, nil, deploy.InstantiationFailed, module},
-		{"operator of another kind", nil, func(s shelf) {
+		{"no definition", nil, func(s map[string]string) { delete(s, "simple:1") }, nil, deploy.ModuleDownloadFailed, "there is no simple:1 on the shelf"},
+		{"faulty definition", nil, func(s map[string]string) { s["simple:1"] = "operations: 1\n" }, nil, deploy.ConfigurationFailed, "simple:1:1:1: property metadata is missing"},
+		{"no component", nil, func(s map[string]string) { delete(s, module) }, nil, deploy.ModuleDownloadFailed, "there is no " + module},
+		{"no WebAssembly", nil, func(s map[string]string) { s[module] = "text" }, nil, deploy.InstantiationFailed, module},
+		{"truncated component", nil, func(s map[string]string) { s[module] = s[module][:100_000] }, nil, deploy.InstantiationFailed, module},
+		{"operator of another kind", nil, func(s map[string]string) {
 			s["simple:1"] = strings.Replace(s["simple:1"], `operationType: "map"`, `operationType: "delay"`, 1)
 		}, nil, deploy.ConfigurationFailed, "delay"},
-		{"two sources", nil, func(s shelf) {
+		{"two sources", nil, func(s map[string]string) {
 			s["simple:1"] = strings.NewReplacer("operations:", "operations:\n  - {operationType: source, name: more}",
 				"connections:", "connections:\n  - {from: {name: more}, to: {name: sink}}").Replace(s["simple:1"])
 		}, nil, deploy.ConfigurationFailed, `f.yaml:22:34: the graph "g" has 2 operations of type source; write one of g.more, g.source`},
@@ -399,14 +474,14 @@ func TestLaunchFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
 			if tt.shelf != nil {
-				tt.shelf(b.shelf)
+				b.shelf.change(tt.shelf)
 			}
 			b.drivers.failure = tt.drivers
 			definition := text("g", "simple:1", "")
 			if tt.resource != nil {
 				definition = tt.resource(definition)
 			}
-			err := b.Launch(t.Context(), set(t, broker, definition), key("g"), func(func() engine.Health) {
+			err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health) {
 				t.Error("the graph came up")
 			})
 			var failure *deploy.Failure
@@ -414,6 +489,28 @@ func TestLaunchFails(t *testing.T) {
 				t.Errorf("Launch: %v (%+v)\nwant %s: %s", err, failure, tt.reason, tt.want)
 			}
 		})
+	}
+}
+
+// TestRefusedByTheBroker: a broker that refuses us has reasons of its own.
+func TestRefusedByTheBroker(t *testing.T) {
+	denied := errors.New("bad user name or password")
+	for _, tt := range []struct {
+		source, sink error
+		reason       deploy.Reason
+		want         string
+	}{
+		{denied, nil, deploy.MQTTSourceConnectionFailed, `source "s": bad user name`},
+		{fmt.Errorf("%w: %w", endpoint.ErrSubscription, denied), nil, deploy.MQTTSourceSubscriptionFailed, `source "s": subscription refused: bad`},
+		{nil, denied, deploy.MQTTTargetConnectionFailed, `sink "d": bad user name`},
+	} {
+		b := newBench(t)
+		b.drivers.refused.source, b.drivers.refused.sink = tt.source, tt.sink
+		err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, text("g", "simple:1", ""))), func(func() engine.Health) {})
+		var failure *deploy.Failure
+		if !errors.As(err, &failure) || failure.Reason != tt.reason || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Launch = %v; want %s %s", err, tt.reason, tt.want)
+		}
 	}
 }
 
@@ -447,8 +544,8 @@ func TestWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.shelf["window:1"] = string(c.Bytes)
-	b.shelf["windows:1"] = `metadata: {$schema: "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json", name: windows, version: "1.0.0"}
+	b.shelf.put("window:1", string(c.Bytes))
+	b.shelf.put("windows:1", `metadata: {$schema: "https://www.schemastore.org/aio-wasm-graph-config-1.0.0.json", name: windows, version: "1.0.0"}
 moduleRequirements: {apiVersion: "1.1.0", runtimeVersion: "1.1.0"}
 operations:
   - {operationType: source, name: source}
@@ -457,7 +554,7 @@ operations:
 connections:
   - {from: {name: source}, to: {name: window/delay}}
   - {from: {name: window/delay}, to: {name: sink}}
-`
+`)
 	store := &keptStore{}
 	b.windows = func(k resource.Key) (window.Store, error) {
 		if k != key("g") {
@@ -480,11 +577,11 @@ connections:
 	}
 
 	b.windows = func(resource.Key) (window.Store, error) { return nil, errors.New("no such disk") }
-	if err := b.Launch(t.Context(), set(t, broker, text("g", "windows:1", "")), key("g"), nil); err == nil || !strings.Contains(err.Error(), "no such disk") {
+	if err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, text("g", "windows:1", ""))), nil); err == nil || !strings.Contains(err.Error(), "no such disk") {
 		t.Errorf("Launch = %v, want the error of the store", err)
 	}
 	parallel := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/operation.window.delay.parallelism: '2'}}", 1)
-	if err := b.Launch(t.Context(), set(t, broker, parallel), key("g"), nil); err == nil || !strings.Contains(err.Error(), `f.yaml:14:35: plan: option operation.window.delay.parallelism: operation "g/window/delay" is of the kind delay`) {
+	if err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, parallel)), nil); err == nil || !strings.Contains(err.Error(), `f.yaml:14:35: plan: option operation.window.delay.parallelism: operation "g/window/delay" is of the kind delay`) {
 		t.Errorf("Launch = %v, want the place of the option that makes a delay parallel", err)
 	}
 	without := strings.Replace(text("g", "windows:1", ""), "metadata: {name: g}", "metadata: {name: g, annotations: {graphd.io/durability: none}}", 1)

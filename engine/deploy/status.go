@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/engine"
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/schedule"
 )
 
 // Reason is a reason code of a resource's status: a public name, for programs.
@@ -20,7 +23,13 @@ const (
 	ConfigurationFailed  Reason = "DataflowGraphConfigurationFailed"  // the definition, or what the resource asks of it
 	ModuleDownloadFailed Reason = "DataflowGraphModuleDownloadFailed" // an artifact
 	InstantiationFailed  Reason = "DataflowGraphInstantiationFailed"  // a component: it doesn't fit, or refused to start
+	RuntimeFault         Reason = "DataflowGraphModuleRuntimeFault"   // a component that makes nothing of a window that it finds
 	ProcessingFailed     Reason = "DataflowGraphProcessingFailed"     // everything later
+
+	// A broker has refused us for good: wrong credentials, for one.
+	MQTTSourceConnectionFailed   Reason = "DataflowMqttSourceConnectionFailed"
+	MQTTSourceSubscriptionFailed Reason = "DataflowMqttSourceSubscriptionFailed"
+	MQTTTargetConnectionFailed   Reason = "DataflowMqttTargetConnectionFailed"
 )
 
 // Status is how a graph is, and since when.
@@ -55,11 +64,26 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the error.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// reasonOf returns the reason code of an error.
-func reasonOf(err error) Reason {
+// failureOf returns the reason code of an error with it; nil where there is none.
+func failureOf(err error) *Failure {
 	var f *Failure
-	if errors.As(err, &f) {
-		return f.Reason
+	var carry *schedule.CarryError
+	var end *engine.EndError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, operator.ErrInit):
+		return &Failure{InstantiationFailed, err}
+	case errors.As(err, &end) && end.Sink:
+		return &Failure{MQTTTargetConnectionFailed, err}
+	case errors.As(err, &end) && errors.Is(err, endpoint.ErrSubscription):
+		return &Failure{MQTTSourceSubscriptionFailed, err}
+	case errors.As(err, &end):
+		return &Failure{MQTTSourceConnectionFailed, err}
+	case errors.As(err, &carry):
+		return &Failure{RuntimeFault, err}
 	}
-	return ProcessingFailed
+	return &Failure{ProcessingFailed, err}
 }

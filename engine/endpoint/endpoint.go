@@ -11,6 +11,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 
 	"github.com/wasm-graph/graphd/engine/message"
 )
@@ -18,6 +19,10 @@ import (
 // StampProperty is the user property that carries a message's time, in the text
 // form of package hlc, on the way in and on the way out.
 const StampProperty = "__ts"
+
+// ErrSubscription is wrapped by the error with which a source ends whose peer lets it
+// connect and not receive.
+var ErrSubscription = errors.New("subscription refused")
 
 // Delivery is one message received from a source, with the duty to settle it.
 type Delivery struct {

@@ -24,7 +24,7 @@ const MaxSize = 8 << 20
 func Load(paths ...string) (*Set, document.Problems, error) {
 	d := newDecoder()
 	for _, path := range paths {
-		files, err := filesOf(path)
+		files, err := Files(path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("resource: load %s: %w", path, err)
 		}
@@ -47,8 +47,8 @@ func Parse(file string, data []byte) (*Set, document.Problems) {
 	return d.finish()
 }
 
-// filesOf returns path, or the files in it if it is a folder.
-func filesOf(path string) ([]string, error) {
+// Files returns path or, if it is a folder, the files in it that Load reads.
+func Files(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

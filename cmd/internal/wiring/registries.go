@@ -160,19 +160,30 @@ func eachPEM(set *resource.Set, endpoint *resource.RegistryEndpoint, refs []reso
 }
 
 // Definition implements deploy.Artifacts.
-func (a artifacts) Definition(ctx context.Context, ref string) ([]byte, string, error) {
-	artifact, err := a.source.Fetch(ctx, ref, oras.Graph)
-	if err != nil {
-		return nil, "", err
-	}
-	return artifact.Content, artifact.Digest, nil
+func (a artifacts) Definition(ctx context.Context, ref string) (deploy.Artifact, error) {
+	return a.fetch(ctx, ref, oras.Graph)
 }
 
 // Component implements deploy.Artifacts.
-func (a artifacts) Component(ctx context.Context, ref string) ([]byte, string, error) {
-	artifact, err := a.source.Fetch(ctx, ref, oras.Component)
+func (a artifacts) Component(ctx context.Context, ref string) (deploy.Artifact, error) {
+	return a.fetch(ctx, ref, oras.Component)
+}
+
+func (a artifacts) fetch(ctx context.Context, ref string, kind oras.Kind) (deploy.Artifact, error) {
+	artifact, err := a.source.Fetch(ctx, ref, kind)
 	if err != nil {
-		return nil, "", err
+		return deploy.Artifact{}, err
 	}
-	return artifact.Content, artifact.ContentDigest, nil
+	return deploy.Artifact{Content: artifact.Content, Digest: artifact.Digest, ContentDigest: artifact.ContentDigest}, nil
+}
+
+// Resolve implements deploy.Artifacts.
+func (a artifacts) Resolve(ctx context.Context, ref string, kind deploy.ArtifactKind) (string, error) {
+	if _, _, pinned, err := oras.Split(ref); err != nil || pinned != "" {
+		return pinned, err
+	}
+	if kind == deploy.ComponentArtifact {
+		return a.source.Resolve(ctx, ref, oras.Component)
+	}
+	return a.source.Resolve(ctx, ref, oras.Graph)
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/wasm-graph/graphd/cmd/internal/registry"
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
+	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/resource"
 	"github.com/wasm-graph/graphd/oras"
 	"github.com/wasm-graph/graphd/oras/trust"
@@ -63,18 +64,27 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	definition, _, err := artifacts.Definition(t.Context(), "simple:1.0.0")
-	if err != nil || string(definition) != "graph" {
-		t.Errorf("Definition() = %q, %v", definition, err)
+	definition, err := artifacts.Definition(t.Context(), "simple:1.0.0")
+	if err != nil || string(definition.Content) != "graph" {
+		t.Errorf("Definition() = %q, %v", definition.Content, err)
 	}
-	component, digest, err := artifacts.Component(t.Context(), "temperature:1.0.0")
-	if err != nil || string(component) != "component" || !strings.HasPrefix(digest, "sha256:") {
-		t.Errorf("Component() = %q, %q, %v", component, digest, err)
+	component, err := artifacts.Component(t.Context(), "temperature:1.0.0")
+	if err != nil || string(component.Content) != "component" || !strings.HasPrefix(component.ContentDigest, "sha256:") {
+		t.Errorf("Component() = %q, %q, %v", component.Content, component.ContentDigest, err)
 	}
-	if _, _, err := artifacts.Definition(t.Context(), "temperature:1.0.0"); err == nil {
+	digest, err := artifacts.Resolve(t.Context(), "temperature:1.0.0", deploy.ComponentArtifact)
+	if err != nil || digest != component.Digest {
+		t.Errorf("Resolve() = %q, %v; Component says %q", digest, err, component.Digest)
+	}
+	// What names its digest is not looked up, not even where it isn't there.
+	pinned := "sha256:" + strings.Repeat("0", 64)
+	if digest, err := artifacts.Resolve(t.Context(), "gone:1.0.0@"+pinned, deploy.ComponentArtifact); err != nil || digest != pinned {
+		t.Errorf("Resolve() of a digest = %q, %v", digest, err)
+	}
+	if _, err := artifacts.Definition(t.Context(), "temperature:1.0.0"); err == nil {
 		t.Error("a component was taken for a definition")
 	}
-	if _, _, err := artifacts.Component(t.Context(), "simple:1.0.0"); err == nil {
+	if _, err := artifacts.Component(t.Context(), "simple:1.0.0"); err == nil {
 		t.Error("a definition was taken for a component")
 	}
 	if _, err := registries.Artifacts(&resource.Set{}, &resource.RegistryEndpoint{Host: "ftp://x"}); err == nil {
@@ -125,8 +135,8 @@ func TestArtifactsOfARegistry(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		content, _, err := artifacts.Component(t.Context(), "a:1")
-		return string(content), err
+		content, err := artifacts.Component(t.Context(), "a:1")
+		return string(content.Content), err
 	}
 	if _, err := component(nil); !errors.Is(err, oras.ErrDenied) {
 		t.Errorf("without the secret: %v", err)
@@ -187,7 +197,7 @@ func TestArtifactsThatAreTrusted(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, _, err = artifacts.Component(t.Context(), "a:1")
+		_, err = artifacts.Component(t.Context(), "a:1")
 		return err
 	}
 	if err := fetch(map[string][]byte{"ann.pub": ann}); !errors.Is(err, trust.ErrUntrusted) {
@@ -257,7 +267,7 @@ func TestArtifactsOfAnIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := artifacts.Component(t.Context(), "a:1"); !errors.Is(err, oras.ErrNotFound) {
+	if _, err := artifacts.Component(t.Context(), "a:1"); !errors.Is(err, oras.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound from behind the door", err)
 	}
 }

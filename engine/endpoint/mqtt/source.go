@@ -161,7 +161,7 @@ func (s *Source) subscribe(ctx context.Context, l *link) error {
 			case i >= len(s.filters):
 			case code >= 0x80:
 				err := subscriptionRefused(&ReasonError{Code: code, Reason: ack.Properties.ReasonString})
-				return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters[i], err)
+				return fmt.Errorf("mqtt: subscribe %s to %s: %w: %w", s.config.ClientID, s.filters[i], endpoint.ErrSubscription, err)
 			case code < s.config.QoS.level():
 				s.config.Logger.Warn("mqtt: subscribed at a lower quality of service than asked for",
 					"client", s.config.ClientID, "filter", s.filters[i], "granted", code)
@@ -169,7 +169,7 @@ func (s *Source) subscribe(ctx context.Context, l *link) error {
 		}
 	}
 	if errors.Is(err, paho.ErrInvalidArguments) {
-		err = refusedForGood{err} // the broker said beforehand that it cannot
+		err = refusedForGood{fmt.Errorf("%w: %w", endpoint.ErrSubscription, err)} // the broker said beforehand that it cannot
 	}
 	if err != nil {
 		return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters, err)

@@ -311,7 +311,7 @@ func TestSourceRefused(t *testing.T) {
 		{"not authorized to subscribe", func(c *scriptConn) {
 			c.connack(0, false)
 			c.suback(read[*packets.Subscribe](c), 1, packets.SubackNotauthorized)
-		}, 0x87, "to secret/#: not authorized"},
+		}, 0x87, "to secret/#: subscription refused: not authorized"},
 		{"no wildcards", func(c *scriptConn) {
 			c.connack(0, false, func(p *packets.Properties) { p.WildcardSubAvailable = &unavailable })
 		}, 0, "server does not support wildcards"},
