@@ -31,6 +31,7 @@ func newRoot() *cobra.Command {
 		newLogin(),
 		newLogout(),
 		newNew(),
+		newPlan(),
 		newPull(),
 		newPush(),
 		newRecord(),

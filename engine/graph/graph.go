@@ -15,7 +15,7 @@
 // arm is one of the two outputs of a branch. The package loads nothing: whether a
 // module implements the kind asked of it is checked by CheckModules, which is told
 // what modules offer. Making a definition executable is the business of
-// engine/plan.
+// engine/plan. A Definition can be drawn (DOT, Mermaid, SVG), with nothing but itself.
 package graph
 
 import "github.com/wasm-graph/graphd/engine/document"
