@@ -494,3 +494,18 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// A backtrace shows the guest's own functions, not those that stop it.
+func TestBacktraceIsOfTheGuest(t *testing.T) {
+	for _, function := range []string{"loop", "recurse"} {
+		i := hostile(t, component.InstanceConfig{Fuel: 1 << 20})
+		_, err := call(t, i, "", function)
+		var trap *component.Trap
+		if !errors.As(err, &trap) || len(trap.Backtrace) == 0 {
+			t.Fatalf("%s: %v, want a trap with a backtrace", function, err)
+		}
+		if name := trap.Backtrace[0]; strings.Contains(name, "graphd.") || strings.HasPrefix(name, "host.") {
+			t.Errorf("%s: the innermost function is %s, want one of the guest", function, name)
+		}
+	}
+}

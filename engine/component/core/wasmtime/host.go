@@ -45,7 +45,7 @@ func graphdCallHost(handle C.uintptr_t, index C.uint32_t, stack *C.uint64_t, cou
 // hostTrap is the trap by the host function of a name that panicked with v. It is
 // the first of the backtrace, which the library begins with the guest's.
 func hostTrap(name string, v any) *core.Trap {
-	t := &core.Trap{Backtrace: []string{"host." + name}}
+	t := &core.Trap{Backtrace: []string{"graphd." + name}}
 	err, ok := v.(error)
 	if !ok {
 		t.Reason = fmt.Sprint(v)

@@ -131,7 +131,7 @@ func (c *codeCache) load(ctx context.Context, digest [32]byte) wazero.CompiledMo
 		return nil
 	}
 	name, outline, ok := bytes.Cut(label, []byte("\n"))
-	if !ok {
+	if !ok || filepath.Base(string(name)) != string(name) {
 		return nil
 	}
 	file := c.link(key, string(name))

@@ -116,7 +116,8 @@ func (e *Engine) Load(ctx context.Context, digest [32]byte) core.Module {
 	return nil
 }
 
-// hostModule is what backtraces call the host; rewritten modules call helpers so, too.
+// hostModule is what backtraces call the host, in package core/wasmtime as well;
+// rewritten modules have helpers of that name, too.
 const hostModule = "graphd"
 
 // CompileHost makes a module of host functions.
