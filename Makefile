@@ -80,7 +80,7 @@ check-guests: ## Build guests in C, Rust, JavaScript and Python with their own t
 check-onnxruntime: export CGO_ENABLED := 1
 check-onnxruntime: ## Run the tests of neural networks on onnxruntime (part of check-guests; needs npm and a C compiler)
 	@library="$$(.ci/install-onnxruntime)" || exit 1; set -x; export ONNXRUNTIME="$$library" GOFLAGS=-tags=onnxruntime; \
-	go vet ./engine/nn/... ./cmd/internal/wiring && go test -count=1 ./engine/nn/... && go test -count=1 -run TestGraphctlRun ./samples/complex
+	go vet ./engine/nn/... ./cmd/internal/wiring && $(STATICCHECK) -tags onnxruntime ./engine/nn/onnxruntime && go test -count=1 ./engine/nn/... && go test -count=1 -run TestGraphctlRun ./samples/complex
 
 # With the tag but without cgo these packages don't compile, so nothing is skipped.
 WASMTIME := ./engine/component/... ./engine/processor/... ./conformance/component/... ./conformance/guests

@@ -50,7 +50,7 @@ func openMap(host *sdk.Host) (mapper.Func, error) {
 		}
 		frame := snapshot.Frame.Bytes()
 		if snapshot.Format.String() != format || snapshot.Width != side || snapshot.Height != side || len(frame) != side*side*3 {
-			return nil, errors.New("Unexpected image format or size: " + snapshot.Format.String() + ", " + //lint:ignore ST1005 in the words of format
+			return nil, errors.New("Unexpected image format or size: " + snapshot.Format.String() + ", " +
 				strconv.Itoa(int(snapshot.Width)) + " x " + strconv.Itoa(int(snapshot.Height)) + " pixels in " + strconv.Itoa(len(frame)) + " bytes")
 		}
 		results, err := model.Compute(sdk.NamedTensor{Name: input, Tensor: sdk.Floats(normalized(frame), 1, 3, side, side)})

@@ -156,3 +156,28 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("configuration: %+v", config)
 	}
 }
+
+func TestModels(t *testing.T) {
+	env := sdktest.New()
+	models := env.Host().Models
+	var refused *sdk.ModelError
+	if _, err := models.Load([]byte("twice")); !errors.As(err, &refused) || refused.Code != sdk.ModelUnsupported {
+		t.Errorf("a model without RunModels: %v", err)
+	}
+	env.RunModels(func(onnx []byte) (sdktest.Compute, error) {
+		return func(inputs []sdk.NamedTensor) ([]sdk.NamedTensor, error) {
+			return append(inputs, sdk.NamedTensor{Name: string(onnx)}), nil
+		}, nil
+	})
+	model, err := models.Load([]byte("twice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := model.Compute(sdk.NamedTensor{Name: "x"})
+	if err != nil || len(out) != 2 || out[1].Name != "twice" || env.Models() != 1 {
+		t.Errorf("Compute() = %v, %v, of %d models", out, err, env.Models())
+	}
+	if model.Close(); env.Models() != 0 {
+		t.Errorf("%d models after Close", env.Models())
+	}
+}

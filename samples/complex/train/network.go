@@ -125,18 +125,17 @@ func look(l *layer) {
 	}
 }
 
-// build adds the layers to a model and returns the name of the last result.
+// build adds the layers to a model and returns what last says of the last one.
 func build(b *nntest.Builder, layers []*layer, last func(*layer) string) string {
 	b.Input(inputName, onnx.Float, 1, 3, side, side)
 	zero, six := b.Floats("zero", []float32{0}), b.Floats("six", []float32{6})
-	out := ""
 	for _, l := range layers {
 		pad := int64(l.kernel / 2)
 		ones, zeros := make([]float32, l.to), make([]float32, l.to)
 		for i := range ones {
 			ones[i] = 1
 		}
-		out = b.Node("Conv", l.name, []string{l.in, b.Floats(l.name+"_weight", l.weights, int64(l.to), int64(l.from/l.group), int64(l.kernel), int64(l.kernel))},
+		out := b.Node("Conv", l.name, []string{l.in, b.Floats(l.name+"_weight", l.weights, int64(l.to), int64(l.from/l.group), int64(l.kernel), int64(l.kernel))},
 			nntest.Ints("kernel_shape", int64(l.kernel), int64(l.kernel)), nntest.Ints("strides", int64(l.stride), int64(l.stride)),
 			nntest.Ints("pads", pad, pad, pad, pad), nntest.Int("group", int64(l.group)))
 		out = b.Node("BatchNormalization", l.name+"_norm", []string{out, b.Floats(l.name+"_gamma", l.scale, int64(l.to)), b.Floats(l.name+"_beta", l.shift, int64(l.to)),
@@ -145,7 +144,7 @@ func build(b *nntest.Builder, layers []*layer, last func(*layer) string) string 
 			out = b.Node("Clip", l.name+"_relu", []string{out, zero, six})
 		}
 		if l.residual != "" {
-			out = b.Node("Add", l.name+"_add", []string{out, l.residual})
+			b.Node("Add", l.name+"_add", []string{out, l.residual})
 		}
 	}
 	return last(layers[len(layers)-1])

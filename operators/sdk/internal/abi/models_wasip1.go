@@ -70,50 +70,41 @@ func (Host) ModelLoad(onnx []byte) (uint32, error) {
 	graphLoad(Component.lend(unsafe.Pointer(unsafe.SliceData(parts))), 1, encodingONNX, targetCPU, unsafe.Pointer(&r))
 	runtime.KeepAlive(parts)
 	runtime.KeepAlive(onnx)
-	if r.tag != resultOK {
-		return 0, modelError(r.handle)
+	graph, err := r.model(modelError)
+	if err != nil {
+		return 0, err
 	}
-	graph := r.handle
 	graphNewContext(graph, unsafe.Pointer(&r))
 	graphDrop(graph)
-	if r.tag != resultOK {
-		return 0, modelError(r.handle)
-	}
-	return r.handle, nil
+	return r.model(modelError)
 }
 
 // ModelCompute implements sdk.Imports.
 func (Host) ModelCompute(model uint32, inputs []sdk.NamedTensor) ([]sdk.NamedTensor, error) {
-	lowered := make([]namedTensor, len(inputs))
-	var names [][]byte
-	for i, in := range inputs {
-		name, l := Component.borrowText(in.Name)
-		names = append(names, name)
-		data := Component.borrow(in.Data)
-		lowered[i] = namedTensor{l, tensorNew(
-			Component.lend(unsafe.Pointer(unsafe.SliceData(in.Dimensions))), uint32(len(in.Dimensions)), uint32(in.Type), data.address, data.length)}
-	}
+	names, lowered := Component.borrowInputs(inputs, newTensor)
 	var r computeResult
 	contextCompute(model, Component.lend(unsafe.Pointer(unsafe.SliceData(lowered))), uint32(len(lowered)), unsafe.Pointer(&r))
 	runtime.KeepAlive(lowered)
 	runtime.KeepAlive(names)
-	runtime.KeepAlive(inputs)
-	if r.tag != resultOK {
-		return nil, modelError(r.address)
-	}
-	var outputs []sdk.NamedTensor
-	for _, v := range elements[namedTensor](&Component, r.list) {
-		var dimensions, data list
-		tensorDimensions(v.tensor, unsafe.Pointer(&dimensions))
-		tensorData(v.tensor, unsafe.Pointer(&data))
-		outputs = append(outputs, sdk.NamedTensor{Name: Component.text(v.name), Tensor: sdk.Tensor{
-			Type:       sdk.TensorType(tensorType(v.tensor)),
-			Dimensions: elements[uint32](&Component, dimensions),
-			Data:       Component.bytes(data),
-		}})
-		tensorDrop(v.tensor)
-	}
-	return outputs, nil
+	return Component.outputs(&r, takeTensor, modelError)
+}
+
+// newTensor gives a tensor to the host, which copies it.
+func newTensor(t *sdk.Tensor) uint32 {
+	data := Component.borrow(t.Data)
+	handle := tensorNew(Component.lend(unsafe.Pointer(unsafe.SliceData(t.Dimensions))), uint32(len(t.Dimensions)), uint32(t.Type), data.address, data.length)
+	runtime.KeepAlive(t)
+	return handle
+}
+
+// takeTensor reads a tensor of the host's and gives it back.
+func takeTensor(handle uint32) sdk.Tensor {
+	var dimensions, data list
+	tensorDimensions(handle, unsafe.Pointer(&dimensions))
+	tensorData(handle, unsafe.Pointer(&data))
+	t := sdk.Tensor{Type: sdk.TensorType(tensorType(handle)), Dimensions: elements[uint32](&Component, dimensions), Data: Component.bytes(data)}
+	tensorDrop(handle)
+	return t
 }
 
 // ModelDrop implements sdk.Imports.
