@@ -612,10 +612,16 @@ func TestExpectedOtherwise(t *testing.T) {
 
 // Values lifted into an arena, and those of a host call, take no memory of their own.
 func TestLiftsWithoutAllocation(t *testing.T) {
-	w := newWorld(abi.UTF8)
+	for _, e := range []abi.Encoding{abi.UTF8, abi.UTF16, abi.Latin1UTF16} {
+		testLiftsWithoutAllocation(t, e)
+	}
+}
+
+func testLiftsWithoutAllocation(t *testing.T, e abi.Encoding) {
+	w := newWorld(e)
 	list := &types.Type{Kind: types.List, Elem: record(prim(types.String), prim(types.U32))}
 	s := w.compile(t, &types.Func{Params: []types.Field{{Type: list}}})
-	elem := value.Record(value.String("some text"), value.U32(7))
+	elem := value.Record(value.String("söme text"), value.U32(7))
 	stack := make([]uint64, 2)
 	if err := s.LowerParams(w.frame, []value.Value{value.List([]value.Value{elem, elem, elem})}, stack); err != nil {
 		t.Fatal(err)
@@ -627,7 +633,7 @@ func TestLiftsWithoutAllocation(t *testing.T) {
 			w.frame.LiftInto(a)
 		}
 		args, err := s.LiftParams(w.frame, stack)
-		if err != nil || args[0].Elems()[2].Field(0).Str() != "some text" {
+		if err != nil || args[0].Elems()[2].Field(0).Str() != "söme text" {
 			t.Fatalf("lifted %v, %v", args, err)
 		}
 		if err := w.frame.Done(); err != nil {
@@ -647,7 +653,7 @@ func TestLiftsWithoutAllocation(t *testing.T) {
 	} {
 		tt.lift()
 		if n := testing.AllocsPerRun(100, tt.lift); n > tt.most {
-			t.Errorf("%s: %v allocations, want %v", tt.name, n, tt.most)
+			t.Errorf("encoding %d, %s: %v allocations, want %v", e, tt.name, n, tt.most)
 		}
 	}
 }

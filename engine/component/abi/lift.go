@@ -324,11 +324,16 @@ func (f *Frame) liftLatin1(ptr, n uint32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out := make([]byte, 0, len(b)+len(b)/8)
+	size := len(b)
+	for _, c := range b {
+		size += int(c >> 7)
+	}
+	text := f.into.Bytes(size)
+	out := text[:0]
 	for _, c := range b {
 		out = utf8.AppendRune(out, rune(c))
 	}
-	return string(out), nil
+	return unsafe.String(unsafe.SliceData(text), size), nil
 }
 
 func (f *Frame) liftUTF16(ptr, n uint32) (string, error) {
@@ -336,7 +341,19 @@ func (f *Frame) liftUTF16(ptr, n uint32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out := make([]byte, 0, len(b))
+	size := 0
+	for i := 0; i < len(b); i += 2 {
+		switch r := rune(le.Uint16(b[i:])); {
+		case r < 0x80:
+			size++
+		case r < 0x800, utf16.IsSurrogate(r): // a pair takes four bytes
+			size += 2
+		default:
+			size += 3
+		}
+	}
+	text := f.into.Bytes(size)
+	out := text[:0]
 	for i := 0; i < len(b); i += 2 {
 		r := rune(le.Uint16(b[i:]))
 		if utf16.IsSurrogate(r) {
@@ -350,5 +367,5 @@ func (f *Frame) liftUTF16(ptr, n uint32) (string, error) {
 		}
 		out = utf8.AppendRune(out, r)
 	}
-	return string(out), nil
+	return unsafe.String(unsafe.SliceData(text), size), nil
 }
