@@ -5,6 +5,8 @@
 package guests_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +14,60 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/engine/component"
+	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/wasi"
+	gmessage "github.com/wasm-graph/graphd/engine/message"
+	contract "github.com/wasm-graph/graphd/engine/operator"
+	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/processor"
 )
+
+// An operation has what its options allow it.
+func TestFilesOfOperation(t *testing.T) {
+	rt, err := component.New(component.Config{Engine: coretest.Open(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := processor.Load(t.Context(), rt, "files", built(t, "rust/files-wasip1.component.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"in", "out"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "in/text"), []byte("text"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GRAPHD_TEST", "inherited")
+	var options plan.Options
+	if err := options.Set("operation.f.allow", "dir:"+dir+"/in=/in,dir-write:"+dir+"/out=/out,env:GRAPHD_TEST,env:MODE=given"); err != nil {
+		t.Fatal(err)
+	}
+	i, err := m.Opener(contract.Config{Operation: "f", Kind: contract.Map}, processor.Environment{
+		Allow: options.Operations["f"].Allow, BufferBorder: 1 << 20,
+	}).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "read /in/text\nwrite /in/new text\ncopy /in/text /out/copy\nenv GRAPHD_TEST\nenv MODE\nenv HOME"
+	out, err := i.Map(t.Context(), &gmessage.Message{Topic: "script", Payload: []byte(script)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "text\nerror: Read-only file system (os error 69)\n4\ninherited\ngiven\nerror: environment variable not found"
+	if got := string(out.Payload); got != want {
+		t.Errorf("results:\n%s\nwant\n%s", got, want)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "out/copy")); err != nil || string(text) != "text" {
+		t.Errorf("copy is %q, %v", text, err)
+	}
+	if err := errors.Join(i.Close(), m.Close(context.Background())); err != nil {
+		t.Error(err)
+	}
+}
 
 // A program that uses files by Rust's standard library has what it is granted.
 func TestFiles(t *testing.T) {

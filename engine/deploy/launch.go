@@ -466,7 +466,7 @@ func (l *Launcher) openers(p *plan.Plan, parts *parts) []operator.Opener {
 			continue
 		}
 		env := l.config.Environment
-		env.Deadline, env.Memory = n.Limits.Deadline, n.Limits.Memory
+		env.Deadline, env.Memory, env.Allow = n.Limits.Deadline, n.Limits.Memory, n.Allow
 		openers[i] = parts.graphs[n.Part].modules[n.Module].Opener(n.Config, env)
 	}
 	return openers

@@ -428,6 +428,19 @@ func TestEqualComponentsAreCompiledOnce(t *testing.T) {
 	}
 }
 
+// What an operation is allowed is opened with its operator.
+func TestLaunchAllows(t *testing.T) {
+	allowing := func(what string) error {
+		definition := strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/operation.module-temperature.map.allow: '"+what+"'}}", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		return newBench(t).Launch(ctx, set(t, broker, definition), key("g"), func(func() engine.Health) { cancel() })
+	}
+	if err := allowing("dir:/nowhere/at/all"); err == nil || !strings.Contains(err.Error(), "allow directory: open /nowhere/at/all: ") {
+		t.Errorf("Launch with a directory that is not there: %v", err)
+	}
+}
+
 func TestLaunchFails(t *testing.T) {
 	const module = "azure-samples/explore-iot-operations/temperature:1.0.0"
 	for _, tt := range []struct {

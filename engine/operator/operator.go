@@ -69,6 +69,28 @@ type Config struct {
 	Schemas    []Schema   // module-schemas
 }
 
+// Grant is what an operator may use of the machine, besides messages, clocks,
+// randomness and its log: nothing where it is the zero Grant.
+type Grant struct {
+	Directories []Directory
+	Variables   []Variable
+}
+
+// Directory is a directory of the machine that an operator may use, with everything
+// below it.
+type Directory struct {
+	Path  string // on the machine, absolute
+	Name  string // the path that the operator knows it by
+	Write bool   // it may be changed, too
+}
+
+// Variable is an environment variable that an operator sees. Where Inherit is set,
+// its value is that of the process.
+type Variable struct {
+	Name, Value string
+	Inherit     bool
+}
+
 // Property is a configuration parameter.
 type Property struct{ Key, Value string }
 

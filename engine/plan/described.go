@@ -23,5 +23,6 @@ func Described() []Description {
 		{"operation.<name>.deadline", "", "the same for one operation"},
 		{"operation.<name>.memory", "", "the same for one operation"},
 		{"operation.<name>.parallelism", "1", "how many instances of a map, filter or branch work side by side"},
+		{"operation.<name>.allow", "", "dir:PATH[=NAME], dir-write:PATH[=NAME], env:NAME[=VALUE]: what it may use of the machine"},
 	}
 }

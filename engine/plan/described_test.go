@@ -22,6 +22,8 @@ func TestDescribed(t *testing.T) {
 			value = "1s"
 		case strings.HasSuffix(name, ".memory"):
 			value = "1Mi"
+		case strings.HasSuffix(name, ".allow"):
+			value = "env:HOME"
 		case value == "none":
 			value = "endpoint/topic"
 		case value == "":

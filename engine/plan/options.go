@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,7 @@ type OperationOptions struct {
 	Deadline    time.Duration
 	Memory      uint64
 	Parallelism int // instances of a map, filter or branch; default 1
+	Allow       operator.Grant
 }
 
 // MaxParallelism is how many instances an operation may have. Each has a memory of
@@ -105,7 +107,7 @@ func optionNames() []string {
 	return []string{
 		"lateness", "late-policy", "max-delay", "max-stall", "drift-policy", "dead-letter",
 		"deadline", "memory", "durability", "on-swap", "follow-interval",
-		"operation.<name>.deadline", "operation.<name>.memory", "operation.<name>.parallelism",
+		"operation.<name>.deadline", "operation.<name>.memory", "operation.<name>.parallelism", "operation.<name>.allow",
 	}
 }
 
@@ -183,7 +185,7 @@ func (o *Options) setOperation(rest, value string) (err error) {
 			err = fmt.Errorf("want a number from 1 to %d", MaxParallelism)
 		}
 	case "allow":
-		return ErrNotSupported
+		op.Allow, err = grant(value)
 	default:
 		return fmt.Errorf("plan: %w", unknown("option of an operation", field, []string{"deadline", "memory", "parallelism", "allow"}))
 	}
@@ -195,6 +197,45 @@ func (o *Options) setOperation(rest, value string) (err error) {
 	}
 	o.Operations[operation] = op
 	return nil
+}
+
+// grant reads what an operation is allowed: items with commas between them.
+func grant(value string) (operator.Grant, error) {
+	var g operator.Grant
+	names := map[string]bool{}
+	for item := range strings.SplitSeq(value, ",") {
+		kind, rest, _ := strings.Cut(strings.TrimSpace(item), ":")
+		left, right, equals := strings.Cut(rest, "=")
+		switch kind {
+		case "dir", "dir-write":
+			d := operator.Directory{Path: left, Name: right, Write: kind == "dir-write"}
+			if !equals {
+				d.Name = d.Path
+			}
+			switch {
+			case !filepath.IsAbs(d.Path):
+				return g, fmt.Errorf("directory %q: want an absolute path", d.Path)
+			case d.Name == "":
+				return g, fmt.Errorf("directory %q: want a name after the =", d.Path)
+			case names[kind[:3]+d.Name]:
+				return g, fmt.Errorf("two directories are called %q", d.Name)
+			}
+			names[kind[:3]+d.Name] = true
+			g.Directories = append(g.Directories, d)
+		case "env":
+			switch {
+			case left == "":
+				return g, errors.New("variable without a name")
+			case names[kind+left]:
+				return g, fmt.Errorf("two variables are called %q", left)
+			}
+			names[kind+left] = true
+			g.Variables = append(g.Variables, operator.Variable{Name: left, Value: right, Inherit: !equals})
+		default:
+			return g, errors.New("want dir:PATH, dir-write:PATH, either with =NAME for the guest, env:NAME or env:NAME=VALUE, with commas between them")
+		}
+	}
+	return g, nil
 }
 
 // operations returns each of the operations that has a module, by name, with its limits
@@ -243,6 +284,7 @@ func (o *Options) operations(vertices []vertex) (map[string]Node, error) {
 		if option.Memory > 0 {
 			n.Limits.Memory = option.Memory
 		}
+		n.Allow = option.Allow
 		if option.Parallelism > 0 {
 			n.Parallelism = option.Parallelism
 		}

@@ -48,6 +48,7 @@ type Node struct {
 	Outputs [2][]int
 	Config  operator.Config // what the operator is told when it starts
 	Limits  Limits
+	Allow   operator.Grant // what it may use of the machine
 	// Parallelism is how many instances work on its messages side by side: 1, or more
 	// for a map, a filter or a branch. Their order is kept.
 	Parallelism int

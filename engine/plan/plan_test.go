@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/wasm-graph/graphd/engine/graph"
+	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/plan"
 )
 
@@ -171,6 +172,17 @@ func TestOptions(t *testing.T) {
 		{name: "operation.a.parallelism", value: "64", want: plan.Options{Operations: map[string]plan.OperationOptions{"a": {Parallelism: 64}}}},
 		{name: "operation.a.parallelism", value: "0", wantErr: "want a number from 1 to 64"},
 		{name: "operation.a.parallelism", value: "many", wantErr: "want a number from 1 to 64"},
+		{name: "operation.a.allow", value: "dir:/srv/in, dir-write:/srv/out=/out,env:HOME,env:MODE=a=b", want: plan.Options{Operations: map[string]plan.OperationOptions{"a": {Allow: operator.Grant{
+			Directories: []operator.Directory{{Path: "/srv/in", Name: "/srv/in"}, {Path: "/srv/out", Name: "/out", Write: true}},
+			Variables:   []operator.Variable{{Name: "HOME", Inherit: true}, {Name: "MODE", Value: "a=b"}},
+		}}}}},
+		{name: "operation.a.allow", value: "everything", wantErr: "want dir:PATH"},
+		{name: "operation.a.allow", value: "", wantErr: "want dir:PATH"},
+		{name: "operation.a.allow", value: "dir:data", wantErr: `directory "data": want an absolute path`},
+		{name: "operation.a.allow", value: "dir:/data=", wantErr: `directory "/data": want a name`},
+		{name: "operation.a.allow", value: "dir:/a=/x,dir-write:/b=/x", wantErr: `two directories are called "/x"`},
+		{name: "operation.a.allow", value: "env:", wantErr: "variable without a name"},
+		{name: "operation.a.allow", value: "env:A,env:A=1", wantErr: `two variables are called "A"`},
 		{name: "operation.a.memry", value: "2", wantErr: `did you mean "memory"?`},
 		{name: "operation.memory", value: "2", wantErr: "want operation.<name>.<option>"},
 	} {

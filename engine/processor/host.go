@@ -3,7 +3,10 @@
 package processor
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -46,22 +49,56 @@ type host struct {
 	instruments instruments
 	stdout      lineWriter
 	stderr      lineWriter
+	directories []wasi.Preopen
+	variables   [][2]string
 }
 
-func newHost(config operator.Config, env Environment) *host {
+// newHost opens the directories that the operator may use; close closes them.
+func newHost(config operator.Config, env Environment) (*host, error) {
 	log := newGuestLog(env.Logger.With("graph", config.Graph, "operation", config.Operation), env.Now, env.LogRate)
-	return &host{
+	h := &host{
 		env: env, log: log, instruments: newInstruments(env.Meter, config),
 		stdout: lineWriter{log: log, stream: "stdout", level: slog.LevelInfo},
 		stderr: lineWriter{log: log, stream: "stderr", level: slog.LevelWarn},
 	}
+	if err := h.grant(env.Allow); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
 }
 
-// close writes what the guest left in the middle of a line.
-func (h *host) close() {
+// grant opens what is allowed.
+func (h *host) grant(g operator.Grant) error {
+	for _, v := range g.Variables {
+		if v.Inherit {
+			var set bool
+			if v.Value, set = os.LookupEnv(v.Name); !set {
+				return fmt.Errorf("allow variable %s: it is not set (give it a value: env:%[1]s=VALUE)", v.Name)
+			}
+		}
+		h.variables = append(h.variables, [2]string{v.Name, v.Value})
+	}
+	for _, d := range g.Directories {
+		root, err := os.OpenRoot(d.Path)
+		if err != nil {
+			return fmt.Errorf("allow directory: %w", err)
+		}
+		h.directories = append(h.directories, wasi.Preopen{Name: d.Name, Root: root, Write: d.Write})
+	}
+	return nil
+}
+
+// close writes what the guest left in the middle of a line, and closes the
+// directories. The instance must be closed.
+func (h *host) close() error {
 	h.stdout.flush()
 	h.stderr.flush()
 	h.log.close()
+	var errs []error
+	for _, d := range h.directories {
+		errs = append(errs, d.Root.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // interfaces returns everything that an operator may import.
@@ -69,7 +106,7 @@ func (h *host) interfaces() []*component.Interface {
 	system := wasi.New(wasi.Config{
 		Stdout: &h.stdout, Stderr: &h.stderr,
 		WallClock: h.env.Now, Monotonic: h.env.Monotonic, Wait: h.env.Wait,
-		Random: h.env.Random,
+		Random: h.env.Random, Env: h.variables, Preopens: h.directories,
 	})
 	given := system.Interfaces()
 	if h.env.NN != nil {

@@ -34,7 +34,10 @@ func open(ctx context.Context, m *Module, config operator.Config, env Environmen
 	if m.nn && env.NN == nil {
 		return nil, fmt.Errorf("processor: operation %s: %w", config.Operation, ErrNoNN)
 	}
-	h := newHost(config, env)
+	h, err := newHost(config, env)
+	if err != nil {
+		return nil, fmt.Errorf("processor: operation %s: %w", config.Operation, err)
+	}
 	ci, err := m.component.Instantiate(ctx, component.InstanceConfig{
 		Imports:  h.interfaces(),
 		Memory:   env.Memory,
@@ -43,7 +46,7 @@ func open(ctx context.Context, m *Module, config operator.Config, env Environmen
 		Now:      env.Now,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("processor: operation %s: %w", config.Operation, fault(err))
+		return nil, errors.Join(fmt.Errorf("processor: operation %s: %w", config.Operation, fault(err)), h.close())
 	}
 	i := &instance{config: config, host: h, instance: ci, process: ci.Func(iface, "process")}
 	i.call = call{kind: config.Kind, codec: codec{resource: m.buffer, border: env.BufferBorder}}
@@ -75,8 +78,7 @@ func (i *instance) init(ctx context.Context, f *component.Func) error {
 
 // Close implements operator.Instance.
 func (i *instance) Close() error {
-	i.host.close()
-	return i.instance.Close(context.Background())
+	return errors.Join(i.instance.Close(context.Background()), i.host.close())
 }
 
 // Map implements operator.Instance.

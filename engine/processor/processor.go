@@ -65,12 +65,13 @@ type Environment struct {
 	// reaches a time. Default: the machine's.
 	Monotonic func() uint64
 	Wait      func(ctx context.Context, until uint64) error
-	Random    io.Reader     // default: crypto/rand
-	NN        nn.Backend    // what runs models; without one, components that import wasi:nn don't open
-	Memory    uint64        // bytes; default 256 MiB
-	Deadline  time.Duration // a call; default 1 s
-	Fuel      uint64        // instead of the deadline, where time is virtual
-	LogRate   int           // lines a second; default 100, with bursts of ten times that
+	Random    io.Reader      // default: crypto/rand
+	NN        nn.Backend     // what runs models; without one, components that import wasi:nn don't open
+	Memory    uint64         // bytes; default 256 MiB
+	Deadline  time.Duration  // a call; default 1 s
+	Fuel      uint64         // instead of the deadline, where time is virtual
+	Allow     operator.Grant // what guests may use of the machine; default: nothing
+	LogRate   int            // lines a second; default 100, with bursts of ten times that
 	// BufferBorder is the payload size in bytes from which on a payload is passed as a
 	// buffer handle; default 4096.
 	BufferBorder int

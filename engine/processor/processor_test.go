@@ -80,6 +80,32 @@ func open(t testing.TB, m *processor.Module, env processor.Environment, props ..
 	return i
 }
 
+// What an operator is allowed must be there when it is opened.
+func TestAllow(t *testing.T) {
+	t.Setenv("GRAPHD_TEST", "")
+	dir := t.TempDir()
+	m := load(t, guests.Map())
+	allow := func(g operator.Grant) error {
+		i, err := m.Opener(operator.Config{Operation: "upper/map", Kind: operator.Map}, processor.Environment{Allow: g}).Open(t.Context())
+		if err == nil {
+			err = i.Close()
+		}
+		return err
+	}
+	there := []operator.Directory{{Path: dir, Name: "/data"}}
+	if err := allow(operator.Grant{Directories: there, Variables: []operator.Variable{{Name: "GRAPHD_TEST", Inherit: true}, {Name: "A"}}}); err != nil {
+		t.Errorf("open: %v", err)
+	}
+	for want, g := range map[string]operator.Grant{
+		"operation upper/map: allow directory: open " + dir + "/none: ":    {Directories: append(there, operator.Directory{Path: dir + "/none", Name: "/none"})},
+		"operation upper/map: allow variable GRAPHD_NONE: it is not set (": {Variables: []operator.Variable{{Name: "GRAPHD_NONE", Inherit: true}}},
+	} {
+		if err := allow(g); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("open: got error %v, want %q", err, want)
+		}
+	}
+}
+
 func TestMap(t *testing.T) {
 	var log bytes.Buffer
 	m := load(t, guests.Map())

@@ -58,7 +58,8 @@ func LoadModules(ctx context.Context, compiler deploy.Compiler, source oras.Sour
 }
 
 // Simulation is the surroundings of a run in virtual time: nothing that operators
-// can see comes from the machine, so that equal input gives equal output.
+// can see comes from the machine, so that equal input gives equal output, but for the
+// files and variables that the options allow them.
 type Simulation struct {
 	Time *schedule.VirtualTime
 	// Seed of everything random, beside an operation's name: the definition.
@@ -105,6 +106,7 @@ func (s Simulation) Openers(p *plan.Plan, modules Modules) []operator.Opener {
 			Random:    rand.NewChaCha8(seed),
 			Memory:    n.Limits.Memory,
 			Deadline:  n.Limits.Deadline,
+			Allow:     n.Allow,
 			Fuel:      uint64(n.Limits.Deadline.Seconds() * fuelPerSecond),
 		})
 	}
