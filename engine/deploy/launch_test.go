@@ -434,7 +434,7 @@ func TestLaunchAllows(t *testing.T) {
 		definition := strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/operation.module-temperature.map.allow: '"+what+"'}}", 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		return newBench(t).Launch(ctx, set(t, broker, definition), key("g"), func(func() engine.Health) { cancel() })
+		return newBench(t).Launch(ctx, deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health) { cancel() })
 	}
 	if err := allowing("dir:/nowhere/at/all"); err == nil || !strings.Contains(err.Error(), "allow directory: open /nowhere/at/all: ") {
 		t.Errorf("Launch with a directory that is not there: %v", err)
