@@ -66,7 +66,8 @@ func (s *slot) call(ctx context.Context, at hlc.Timestamp, m *message.Message) (
 		if a.err = s.try(ctx, at, m, &a); a.err == nil {
 			return a
 		}
-		if err := s.survive(ctx, a.err); err != nil {
+		// A message is held up by its faults once, however often it is tried.
+		if err := s.renew(ctx, a.err, try == 0 && retryable(a.err)); err != nil {
 			return answer{fault: a.err, fatal: err}
 		}
 		if try > 0 || !retryable(a.err) {
@@ -117,7 +118,11 @@ func refused(err error) bool {
 
 // survive gets s ready for the next call after one that ended in err: after a fault
 // with a new instance. It returns an error if the worker has to end instead.
-func (s *slot) survive(ctx context.Context, err error) error {
+func (s *slot) survive(ctx context.Context, err error) error { return s.renew(ctx, err, false) }
+
+// renew is survive; atOnce leaves the pause out that crowded faults cost, unless no
+// instance can be had.
+func (s *slot) renew(ctx context.Context, err error, atOnce bool) error {
 	if refused(err) {
 		return nil
 	}
@@ -130,7 +135,7 @@ func (s *slot) survive(ctx context.Context, err error) error {
 		if err := s.close(); err != nil {
 			w.log.LogAttrs(ctx, slog.LevelWarn, "closing a faulty instance failed", slog.String("operation", n.name), slog.Any("error", err))
 		}
-		if pause > 0 {
+		if pause > 0 && !(atOnce && attempt == 1) {
 			if err := w.clock.Sleep(ctx, pause); err != nil {
 				return err
 			}
