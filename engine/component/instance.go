@@ -37,7 +37,7 @@ type InstanceConfig struct {
 	// depend on the machine.
 	Fuel uint64
 	// Now reads the clock that deadlines are measured with; default time.Now. It is
-	// only read when a guest has worked for about a millisecond.
+	// only read when a guest has worked for about a quarter of a millisecond.
 	Now func() time.Time
 }
 

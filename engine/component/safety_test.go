@@ -114,9 +114,9 @@ func TestStopsSoon(t *testing.T) {
 }
 
 // TestTurns sees how much fuel a guest gets at a time: a gigabyte of memory.fill, at
-// eight bytes a unit, takes more than a hundred turns.
+// eight bytes a unit, takes five hundred turns.
 func TestTurns(t *testing.T) {
-	const turn, turns = 1 << 20, 64
+	const turn, turns = 1 << 18, 256
 	for _, tt := range []struct {
 		name string
 		args []value.Value

@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var results []result
+	results := []result{idle(*rounds)}
 	for _, name := range []string{"loop", "fill", "copy"} {
 		r, err := interrupt(ctx, c, name, *rounds, *megabytes)
 		if err != nil {
@@ -99,6 +99,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t\n", r.Guest, r.GC.Median, r.GC.Max, r.Cancel.Median, r.Cancel.Max, r.Resident)
 	}
 	return w.Flush()
+}
+
+// idle collects garbage while no guest runs, for comparison.
+func idle(rounds int) result {
+	var collections []float64
+	for range rounds {
+		time.Sleep(5 * time.Millisecond)
+		start := time.Now()
+		runtime.GC()
+		collections = append(collections, millis(time.Since(start)))
+	}
+	return result{Guest: "none", GC: spreadOf(collections)}
 }
 
 // interrupt runs a guest that never ends, collects garbage a few times meanwhile, and
