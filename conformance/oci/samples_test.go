@@ -7,6 +7,7 @@ package oci_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,57 +23,90 @@ import (
 // published is where the definitions look for their modules.
 const published = "azure-samples/explore-iot-operations/"
 
-// TestTemperatureSample runs the sample's resources with its artifacts in a layout, in
-// docker-registry and in our registry: only the registry's host differs.
-func TestTemperatureSample(t *testing.T) {
-	places := map[string]func(*testing.T) string{
-		"layout":          func(t *testing.T) string { return "oci-layout:" + t.TempDir() },
-		"docker-registry": func(t *testing.T) string { return "http://" + dockerRegistry(t) },
-		"our registry":    func(t *testing.T) string { return "http://" + ourRegistry(t) },
+// places are where the artifacts of the samples are; the functions return a registry
+// endpoint's host.
+var places = map[string]func(*testing.T) string{
+	"layout":          func(t *testing.T) string { return "oci-layout:" + t.TempDir() },
+	"docker-registry": func(t *testing.T) string { return "http://" + dockerRegistry(t) },
+	"our registry":    func(t *testing.T) string { return "http://" + ourRegistry(t) },
+}
+
+// everywhere runs a sample's resources with its graph and modules pushed to each of the
+// places: only the registry's host differs.
+func everywhere(t *testing.T, sample, graph string, modules []string, test func(t *testing.T, broker *mosquitto.Broker)) {
+	built := t.TempDir()
+	for _, module := range modules {
+		command(t, graphctl, "build", "../../operators/"+module, "-o", filepath.Join(built, module+".wasm"))
 	}
+	cache := t.TempDir()
 	for name, place := range places {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 			host := place(t)
 			separator := "/"
 			if strings.HasPrefix(host, "oci-layout:") {
 				separator = ":"
 			}
-			command(t, graphctl, "push", write(t, "temperature.wasm", compiled(t)), host+separator+published+"temperature:1.0.0")
-			command(t, graphctl, "push", "../../graphs/simple.yaml", host+separator+published+"graph-simple:1.0.0")
-
+			for _, module := range modules {
+				command(t, graphctl, "push", filepath.Join(built, module+".wasm"), host+separator+published+module+":1.0.0")
+			}
+			command(t, graphctl, "push", "../../graphs/"+graph+".yaml", host+separator+published+"graph-"+graph+":1.0.0")
 			broker := mosquitto.Start(t, mosquitto.Options{})
-			results := broker.Subscribe("-q", "1", "-t", "sensor/temperature/processed")
-			sample := "../../samples/temperature"
-			dir := resources(t, sample+"/resources", "file://../../../build/artifacts", host, "localhost:1883", broker.Addr)
-			whileRunning(t, dir, func() {
-				inputs, err := filepath.Glob(sample + "/input/*.json")
-				if err != nil || len(inputs) == 0 {
-					t.Fatal(inputs, err)
-				}
-				for _, file := range inputs {
-					payload, err := os.ReadFile(file)
-					if err != nil {
-						t.Fatal(err)
-					}
-					broker.PublishFrom(bytes.NewReader(payload), "-q", "1", "-s", "-t", "sensor/temperature/raw")
-				}
-				expected, err := os.ReadFile(sample + "/expected.jsonl")
-				if err != nil {
-					t.Fatal(err)
-				}
-				for line := range strings.Lines(string(expected)) {
-					var want struct{ Payload string }
-					if err := json.Unmarshal([]byte(line), &want); err != nil {
-						t.Fatal(err)
-					}
-					if got := results.Next(); string(got.Payload) != want.Payload {
-						t.Errorf("got %s, want %s", got.Payload, want.Payload)
-					}
-				}
-			})
+			dir := resources(t, "../../samples/"+sample+"/resources", "file://../../../build/artifacts", host, "localhost:1883", broker.Addr)
+			whileRunning(t, dir, cache, func() { test(t, broker) })
 		})
 	}
+}
+
+func TestTemperatureSample(t *testing.T) {
+	const sample = "../../samples/temperature"
+	everywhere(t, "temperature", "simple", []string{"temperature"}, func(t *testing.T, broker *mosquitto.Broker) {
+		results := broker.Subscribe("-q", "1", "-t", "sensor/temperature/processed")
+		inputs, err := filepath.Glob(sample + "/input/*.json")
+		if err != nil || len(inputs) == 0 {
+			t.Fatal(inputs, err)
+		}
+		for _, file := range inputs {
+			payload, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broker.PublishFrom(bytes.NewReader(payload), "-q", "1", "-s", "-t", "sensor/temperature/raw")
+		}
+		expected, err := os.ReadFile(sample + "/expected.jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(expected)) {
+			var want struct{ Payload string }
+			if err := json.Unmarshal([]byte(line), &want); err != nil {
+				t.Fatal(err)
+			}
+			if got := results.Next(); string(got.Payload) != want.Payload {
+				t.Errorf("got %s, want %s", got.Payload, want.Payload)
+			}
+		}
+	})
+}
+
+// TestComplexSample waits for a window, ten seconds and five for stragglers.
+func TestComplexSample(t *testing.T) {
+	modules := []string{"collection", "enrichment", "format", "humidity", "snapshot", "temperature", "window"}
+	everywhere(t, "complex", "complex", modules, func(t *testing.T, broker *mosquitto.Broker) {
+		results := broker.Subscribe("-q", "1", "-t", "analytics/sensor/processed")
+		// At one time, so that no window ends between them.
+		now := fmt.Sprintf("%d:0:sensor", time.Now().UnixMilli())
+		for topic, payload := range map[string]string{
+			"sensor/temperature/raw": `{"temperature":{"value":212.0,"unit":"F"}}`,
+			"sensor/humidity/raw":    `{"humidity":{"value":40.0}}`,
+		} {
+			broker.Publish("-q", "1", "-t", topic, "-m", payload, "-D", "publish", "user-property", "__ts", now)
+		}
+		const want = `{"temperature":[{"count":1,"max":100.0,"min":100.0,"average":100.0,"last":100.0,"unit":"C","overtemp":false}],` +
+			`"humidity":[{"count":1,"max":40.0,"min":40.0,"average":40.0,"last":40.0}],"object":[]}`
+		if got := string(results.Next().Payload); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 }
 
 // resources copies a folder of resources with some text replaced: pairs of old and new.
@@ -97,12 +131,13 @@ func resources(t *testing.T, from string, changes ...string) string {
 
 // whileRunning runs graphd with the resources in dir, calls meanwhile once it is ready,
 // and stops it.
-func whileRunning(t *testing.T, dir string, meanwhile func()) {
+func whileRunning(t *testing.T, dir, cache string, meanwhile func()) {
 	t.Helper()
 	addr := freeAddress(t)
 	var out bytes.Buffer
 	cmd := exec.Command(graphd, "run", "-f", dir, "--addr", addr, "--data-dir", filepath.Join(dir, "data"))
 	cmd.Stderr = &out
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
