@@ -35,6 +35,25 @@ func newRuntime(t testing.TB) *component.Runtime {
 	return rt
 }
 
+// A call allocates its result and nothing else: the message with its properties, and
+// its text with a small payload.
+func TestMapAllocates(t *testing.T) {
+	i := open(t, load(t, guests.Map()), processor.Environment{})
+	in := &message.Message{
+		Topic: "line/1", ContentType: "text/plain", Payload: bytes.Repeat([]byte("a"), 256),
+		Properties: []message.Property{{Key: "a", Value: "b"}, {Key: "c", Value: "d"}},
+	}
+	ctx := t.Context()
+	allocs := testing.AllocsPerRun(100, func() {
+		if _, err := i.Map(ctx, in); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 2 {
+		t.Errorf("%v allocations a call, want 2", allocs)
+	}
+}
+
 // makeComponent wraps a core module that fits world map-impl.
 func makeComponent(t testing.TB, core []byte) []byte {
 	t.Helper()
