@@ -18,6 +18,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/operator/native"
 	"github.com/wasm-graph/graphd/engine/plan"
+	"github.com/wasm-graph/graphd/engine/schedule"
 )
 
 // line is a source whose connection can be lost.
@@ -253,4 +254,34 @@ func evenArm() *native.Operator {
 
 func noneOf() *native.Operator {
 	return &native.Operator{Filter: func(context.Context, *message.Message) (bool, error) { return false, nil }}
+}
+
+// TestDroppedByTime checks that what is dropped for its time goes to the dead letters as
+// it came, but for the stamp, and is settled and counted.
+func TestDroppedByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newClockRig(t, tenSeconds, map[string]*native.Operator{"w": window(), "sum": join()})
+		r.config.DeadLetter = r.dead
+		r.config.Options.LatePolicy, r.config.Options.DriftPolicy = plan.DropLate, plan.DropDrift
+		r.start()
+		r.until(20)
+		for _, second := range []float64{1, 19, 100} {
+			r.send(0, second, fmt.Sprint(second))
+		}
+		r.until(40)
+		r.finish()
+		r.check(1, "20 19")
+		var got []string
+		for _, m := range r.dead.messages() {
+			reason, _ := m.Property(schedule.ReasonProperty)
+			where, _ := m.Property(schedule.OperationProperty)
+			got = append(got, fmt.Sprintf("%s %s %s", m.Payload, reason, where))
+		}
+		if diff := cmp.Diff([]string{"1 late in", "100 drift in"}, got); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
+		}
+		if s := r.graph.Stats(); s.Dropped != 2 || s.Drifted != 1 || s.DeadLetters != 2 || s.Unsettled != 0 {
+			t.Errorf("dropped %d, drifted %d, dead letters %d, unsettled %d; want 2, 1, 2, 0", s.Dropped, s.Drifted, s.DeadLetters, s.Unsettled)
+		}
+	})
 }
