@@ -27,12 +27,13 @@ func newInspect() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE|REF",
-		Short: "Show what a component or a graph is made of",
+		Short: "Show what a component, a graph or a recording is made of",
 		Long: `Inspect shows the operators that a component exports, what it imports, the core
 modules inside it, and its world as WIT text. It reads any component, not only
 operators, and checks it as graphd does when it loads one. Of a graph it shows the
 operations and the modules.
 
+Of a recording it lists the messages, with the numbers that graphctl replay --trace takes.
 Of an artifact in a registry it shows the manifest, too.
 
 ` + referenceHelp,
@@ -46,6 +47,13 @@ Of an artifact in a registry it shows the manifest, too.
 			}
 			if isReference(args[0]) {
 				r, err := inspectArtifact(cmd, &remote, args[0])
+				if err != nil {
+					return err
+				}
+				return r.print(cmd.OutOrStdout(), format)
+			}
+			if isRecording(args[0]) {
+				r, err := inspectRecording(args[0])
 				if err != nil {
 					return err
 				}
