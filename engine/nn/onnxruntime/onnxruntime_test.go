@@ -15,7 +15,7 @@ import (
 )
 
 // open opens the library that ONNXRUNTIME names.
-func open(t testing.TB) *onnxruntime.Backend {
+func open(t *testing.T) *onnxruntime.Backend {
 	t.Helper()
 	b, err := onnxruntime.Open(onnxruntime.Config{Library: os.Getenv("ONNXRUNTIME")})
 	if err != nil {
@@ -51,19 +51,6 @@ func TestReference(t *testing.T) {
 		}
 		if err := nntest.Near(scores[0], scores[1], 1e-4); err != nil {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func BenchmarkMobileNetV2(b *testing.B) {
-	m, err := open(b).Load(b.Context(), [][]byte{nntest.MobileNetV2()}, nn.ONNX, nn.CPU)
-	if err != nil {
-		b.Fatal(err)
-	}
-	in := []nn.Named{{Name: "data", Tensor: nntest.Floats(nntest.Random(5, 3*224*224), 1, 3, 224, 224)}}
-	for b.Loop() {
-		if _, err := m.Compute(b.Context(), in); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

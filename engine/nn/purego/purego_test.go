@@ -4,7 +4,6 @@ package purego_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -202,22 +201,4 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
-}
-
-func BenchmarkMobileNetV2(b *testing.B) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("goroutines=%d", threads), func(b *testing.B) {
-			m, err := load(b.Context(), purego.Config{Threads: threads}, nntest.MobileNetV2())
-			if err != nil {
-				b.Fatal(err)
-			}
-			in := photo()
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := m.Compute(b.Context(), in); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
