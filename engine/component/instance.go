@@ -194,8 +194,8 @@ func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
 	if err == nil {
 		err = validate.Module(decoded, s.Type)
 	}
-	if err == nil && len(decoded.Parts()) > 0 {
-		err = fmt.Errorf("a core module that the host gives may have one memory, this one has %d", len(decoded.Parts())+1)
+	if err == nil {
+		err = i.component.checkGiven(decoded)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
@@ -210,6 +210,17 @@ func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
 	}
 	i.given = append(i.given, m)
 	return m, nil
+}
+
+// checkGiven refuses what must be known when a component is linked.
+func (c *Component) checkGiven(m *rewrite.Module) error {
+	if n := len(m.Parts()); n > 0 {
+		return fmt.Errorf("a core module that the host gives may have one memory, this one has %d", n+1)
+	}
+	if m.Throws() && c.plan.Exceptions == 0 {
+		return errors.New("a core module that the host gives may throw exceptions only if one of the component's own does")
+	}
+	return nil
 }
 
 // slotNumber reverses link.SlotName, for names that the rewriter wrote.

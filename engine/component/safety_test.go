@@ -5,6 +5,7 @@ package component_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -146,4 +147,43 @@ type counting struct {
 func (c *counting) Err() error {
 	c.asked++
 	return c.Context.Err()
+}
+
+// TestGivenCoreModules gives a component core modules that it could have itself, but
+// that come too late: when it has been linked.
+func TestGivenCoreModules(t *testing.T) {
+	data, err := os.ReadFile("../../conformance/component/testdata/run/run.5.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newRuntime(t).Compile(t.Context(), "given", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		header      = "\x00asm\x01\x00\x00\x00"
+		typeSection = "\x01\x08\x02\x60\x00\x01\x7f\x60\x00\x00" // (func (result i32)), (func)
+		f           = "\x03\x02\x01\x00"
+		global      = "\x06\x06\x01\x7f\x00\x41\x07\x0b"
+		exports     = "\x07\x09\x02\x01f\x00\x00\x01g\x03\x00"
+		code        = "\x0a\x06\x01\x04\x00\x41\x07\x0b"
+	)
+	for _, tt := range []struct{ name, wasm, error string }{
+		{"none", "", "the host gives no such core module"},
+		{"no module", "text", "not a core module"},
+		{"another type", header + typeSection + f + code, "has no export"},
+		{"two memories", header + typeSection + f + "\x05\x05\x02\x00\x01\x00\x01" + global + exports + code, "may have one memory, this one has 2"},
+		{"exceptions", header + typeSection + f + "\x0d\x03\x01\x00\x01" + global + exports + code, "may throw exceptions only if"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			host := &component.Interface{Name: "host", Type: &types.Instance{}, Modules: map[string][]byte{}}
+			if tt.wasm != "" {
+				host.Modules["simple-module"] = []byte(tt.wasm)
+			}
+			_, err := c.Instantiate(t.Context(), component.InstanceConfig{Imports: []*component.Interface{host}})
+			if err == nil || !strings.Contains(err.Error(), tt.error) {
+				t.Errorf("Instantiate = %v, want an error with %q", err, tt.error)
+			}
+		})
+	}
 }
