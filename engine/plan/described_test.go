@@ -3,7 +3,6 @@
 package plan_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -42,9 +41,8 @@ func TestDescribed(t *testing.T) {
 	}
 	_, known, _ := strings.Cut(err.Error(), "known are ")
 	for name := range strings.SplitSeq(known, ", ") {
-		err := o.Set(strings.ReplaceAll(name, "<name>", "op"), "?")
-		if described[name] == errors.Is(err, plan.ErrNotSupported) {
-			t.Errorf("option %s is described: %v; setting it: %v", name, described[name], err)
+		if !described[name] {
+			t.Errorf("option %s is not described", name)
 		}
 	}
 }

@@ -50,9 +50,6 @@ const (
 	DefaultFollow   = time.Minute
 )
 
-// ErrNotSupported says that an option is known but can't be had yet.
-var ErrNotSupported = errors.New("not supported yet")
-
 // Options are what a graph can be told about how it is run, beyond what its
 // resources say. The zero value of each field is its default.
 type Options struct {
@@ -112,8 +109,7 @@ func optionNames() []string {
 }
 
 // Set sets the option of that name from its text, as in an annotation
-// graphd.io/<name> or --option <name>=<value>. The error wraps ErrNotSupported for
-// what is known but not to be had yet.
+// graphd.io/<name> or --option <name>=<value>.
 func (o *Options) Set(name, value string) error {
 	if err := o.set(name, value); err != nil {
 		if strings.HasPrefix(err.Error(), "plan: ") {
