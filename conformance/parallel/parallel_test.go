@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -47,7 +45,7 @@ func load(t *testing.T, core []byte) *processor.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := wazero.New(t.Context(), wazero.Config{CacheDir: filepath.Join(os.TempDir(), "graphd-test-cache")})
+	engine, err := wazero.New(t.Context(), wazero.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
