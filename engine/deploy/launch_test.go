@@ -49,6 +49,20 @@ func (s *shelf) put(ref, content string) {
 	s.things[ref] = content
 }
 
+// close makes the shelf one that can't be asked, or again one that can.
+func (s *shelf) close(gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = gone
+}
+
+// questions returns how often a reference was resolved.
+func (s *shelf) questions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 func (s *shelf) change(f func(map[string]string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,6 +97,13 @@ type compiler struct {
 	runtime *component.Runtime
 	mu      sync.Mutex
 	loaded  int
+}
+
+// count returns how much was compiled.
+func (c *compiler) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loaded
 }
 
 func (c *compiler) Load(ctx context.Context, name string, wasm []byte) (*processor.Module, error) {

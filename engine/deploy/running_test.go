@@ -89,11 +89,11 @@ func TestFollow(t *testing.T) {
 		b.shelf.put("simple:1", strings.Replace(simple, "operationType: \"map\"", "operationType: \"delay\"", 1))
 		time.Sleep(67 * time.Second)
 		is("passed", engine.Degraded, deploy.ConfigurationFailed, "what is wanted is refused, and what was before goes on: simple:1:")
-		loads := b.compiler.loaded
+		loads := b.compiler.count()
 		time.Sleep(time.Hour)
 		is("passed", engine.Degraded, deploy.ConfigurationFailed, "simple:1:")
-		if b.compiler.loaded != loads {
-			t.Errorf("it was compiled %d times", b.compiler.loaded-loads)
+		if n := b.compiler.count() - loads; n != 0 {
+			t.Errorf("it was compiled %d times", n)
 		}
 		// It is taken back, and then mended.
 		b.shelf.put("simple:1", passing)
@@ -112,10 +112,10 @@ func TestFollow(t *testing.T) {
 		is("converted", engine.Available, "", "")
 
 		// A registry that is gone changes nothing; an artifact that is is asked for again.
-		b.shelf.gone = true
+		b.shelf.close(true)
 		time.Sleep(67 * time.Second)
 		is("converted", engine.Available, "", "")
-		b.shelf.gone = false
+		b.shelf.close(false)
 		b.shelf.put("simple:1", strings.Replace(simple, "temperature:1.0.0", "temperature:2.0.0", 1))
 		time.Sleep(67 * time.Second)
 		is("converted", engine.Degraded, deploy.ModuleDownloadFailed, "temperature:2.0.0")
@@ -166,9 +166,9 @@ func TestChange(t *testing.T) {
 			t.Errorf("health is %+v", h)
 		}
 		time.Sleep(67 * time.Second)
-		before := b.shelf.asked
+		before := b.shelf.questions()
 		time.Sleep(100 * time.Second)
-		if asked := b.shelf.asked - before; asked < 80 || asked > 115 {
+		if asked := b.shelf.questions() - before; asked < 80 || asked > 115 {
 			t.Errorf("asked %d times in 100 s", asked)
 		}
 		if err := stop(); err != nil {
