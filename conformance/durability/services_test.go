@@ -5,6 +5,7 @@
 package durability_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -105,6 +106,15 @@ func (r *rig) write(path string, content []byte) {
 	r.t.Helper()
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// replace gives a file other content, in one step. Like end it may be called from any
+// goroutine.
+func (r *rig) replace(path string, content []byte) {
+	r.t.Helper()
+	if err := errors.Join(os.WriteFile(path+".new", content, 0o644), os.Rename(path+".new", path)); err != nil {
+		r.t.Error(err)
 	}
 }
 
@@ -284,6 +294,38 @@ func TestKilled(t *testing.T) {
 			r.publish(0, numbers, map[int]func(){3_000: kill, 9_000: kill, 15_500: kill})
 			r.check()
 		})
+	}
+}
+
+// TestSwapped replaces the definition and the component that folds, by turns, under
+// load and while windows are open, and kills graphd once between that.
+func TestSwapped(t *testing.T) {
+	r := newRig(t, "10s")
+	r.start()
+	artifacts := filepath.Join(r.dir, "artifacts")
+	component, definition := filepath.Join(artifacts, "tally.wasm"), filepath.Join(artifacts, "tally-graph.yaml")
+	wasm, text := r.read(component), r.read(definition)
+	at := map[int]func(){}
+	for i := range 4 {
+		at[2_000+4_000*i] = func() {
+			if i%2 == 0 {
+				// A custom section with an empty name: the same code under another digest.
+				wasm = append(wasm, 0, 1, 0)
+				r.replace(component, wasm)
+			} else {
+				text = fmt.Appendf(text, "# version %d\n", i)
+				r.replace(definition, text)
+			}
+		}
+	}
+	at[11_000] = func() {
+		r.end(syscall.SIGKILL)
+		r.start()
+	}
+	r.publish(0, numbers, at)
+	r.check()
+	if swaps := strings.Count(string(r.read(r.log.Name())), "graph swapped"); swaps < 3 {
+		t.Errorf("swapped %d times", swaps)
 	}
 }
 
