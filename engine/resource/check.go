@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wasm-graph/graphd/engine/document"
+	"github.com/wasm-graph/graphd/engine/topic"
 )
 
 // checkGraph checks a graph's own structure: what its connections name, in which
@@ -81,13 +82,32 @@ func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node) {
 		reached := w.reach(s.Name)
 		for _, t := range g.Destinations {
 			for _, filter := range s.Topics {
-				if reached[t.Name] && s.Endpoint == t.Endpoint && t.Topic != "" && Matches(filter, t.Topic) {
+				if direct := t.Topic == "" && slices.ContainsFunc(sound, func(c Connection) bool { return c.From.Node == s.Name && c.To.Node == t.Name }); direct && s.Endpoint == t.Endpoint {
+					reader.Errorf(t.Place, "publish to another topic", "the destination would give its source back every message")
+					break
+				}
+				if reached[t.Name] && s.Endpoint == t.Endpoint && loops(filter, t.Topic) {
 					reader.Errorf(t.Place, "publish to another topic",
 						"the graph would read what it writes: its source's filter %q matches the topic %q of its destination", filter, t.Topic)
 				}
 			}
 		}
 	}
+}
+
+// loops reports whether what is published to a destination's topic may be selected by a
+// source's filter. Where the topic is that of the message it depends on what a graph
+// makes of it, and nobody knows.
+func loops(filter, text string) bool {
+	if text == "" {
+		return false
+	}
+	template, err := topic.Parse(text)
+	if err != nil {
+		return false // reported already
+	}
+	to := template.Filter()
+	return Matches(filter, to) || strings.ContainsAny(to, "+#") && topic.Overlap(unshared(filter), to)
 }
 
 // walker follows connections from node to node.

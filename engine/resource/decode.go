@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/engine/document"
+	"github.com/wasm-graph/graphd/engine/topic"
 )
 
 // decoder turns documents into a Set.
@@ -74,7 +75,7 @@ func (d *decoder) kinds() []kind {
 		{"RegistryEndpoint", false, spec, d.registry},
 		{"ConfigMap", true, []string{"data", "binaryData", "immutable"}, d.configMap},
 		{"Secret", true, []string{"data", "stringData", "immutable", "type"}, d.secret},
-		{"Dataflow", false, nil, nil}, // known, and not built yet
+		{"Dataflow", false, spec, d.flow},
 	}
 }
 
@@ -104,10 +105,6 @@ func (d *decoder) object(file string, n document.Node) {
 		return
 	}
 	k := kinds[i]
-	if k.decode == nil {
-		name.Errorf("", "%s is not supported yet", k.name)
-		return
-	}
 	versions := []string{Group + "/v1", Group + "/v1beta1"}
 	if k.core {
 		versions = []string{"v1"}
@@ -199,24 +196,8 @@ func notYet(o document.Object, fields ...string) {
 
 func (d *decoder) graph(meta Meta, annotations []document.Property, o document.Object) {
 	spec := o.Required("spec", "").Object("profileRef", "mode", "requestDiskPersistence", "nodes", "nodeConnections", "fileStores")
-	g := &DataflowGraph{
-		Meta:               meta,
-		Profile:            spec.Optional("profileRef").Text(),
-		Disabled:           !enabled(spec.Optional("mode"), true),
-		RequestPersistence: enabled(spec.Optional("requestDiskPersistence"), false),
-	}
-	if g.Profile == "" {
-		g.Profile = DefaultName
-	}
-	if g.RequestPersistence {
-		spec.Optional("requestDiskPersistence").Warnf("", "the broker is not asked for persistence yet")
-	}
+	g := d.head(meta, annotations, spec)
 	notYet(spec, "fileStores")
-	for _, a := range annotations {
-		if name, ok := strings.CutPrefix(a.Name, AnnotationPrefix); ok {
-			g.Options = append(g.Options, Option{Name: name, Value: a.Value.Text(), Place: a.Place})
-		}
-	}
 	nodes := spec.Required("nodes", "write nodes: with a Source and a Destination, at least")
 	seen, sound := map[string]bool{}, true
 	for _, n := range nodes.List() {
@@ -239,11 +220,37 @@ func (d *decoder) graph(meta Meta, annotations []document.Property, o document.O
 		}
 		g.Connections = append(g.Connections, Connection{From: port(from.Required("name", "")), To: port(to.Required("name", ""))})
 	}
+	if d.set.Graphs[meta.Key] != nil {
+		o.Required("spec", "").Errorf("give one of the two another name", "there is a Dataflow %s as well, and both run side by side", meta.Key)
+		return
+	}
 	d.set.Graphs[meta.Key] = g
-	d.refer(spec.Optional("profileRef"), "DataflowProfile", g.Namespace, g.Profile)
 	if sound {
 		d.checkGraph(g, nodes)
 	}
+}
+
+// head reads what a DataflowGraph and a Dataflow have in common.
+func (d *decoder) head(meta Meta, annotations []document.Property, spec document.Object) *DataflowGraph {
+	g := &DataflowGraph{
+		Meta:               meta,
+		Profile:            spec.Optional("profileRef").Text(),
+		Disabled:           !enabled(spec.Optional("mode"), true),
+		RequestPersistence: enabled(spec.Optional("requestDiskPersistence"), false),
+	}
+	if g.Profile == "" {
+		g.Profile = DefaultName
+	}
+	if g.RequestPersistence {
+		spec.Optional("requestDiskPersistence").Warnf("", "the broker is not asked for persistence yet")
+	}
+	for _, a := range annotations {
+		if name, ok := strings.CutPrefix(a.Name, AnnotationPrefix); ok {
+			g.Options = append(g.Options, Option{Name: name, Value: a.Value.Text(), Place: a.Place})
+		}
+	}
+	d.refer(spec.Optional("profileRef"), "DataflowProfile", g.Namespace, g.Profile)
+	return g
 }
 
 // port reads one end of a connection.
@@ -297,23 +304,7 @@ func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) 
 	}
 	switch kind {
 	case "Source":
-		s := o.Required(settings[kind], "").Object("endpointRef", "dataSources", "assetRef")
-		source := Source{Name: name, Place: n.Position(), Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text()}
-		topics := s.Required("dataSources", "write the topics to subscribe to")
-		filters := topics.List()
-		if len(filters) == 0 {
-			topics.Errorf("write the topics to subscribe to", "%s has none", topics.Path())
-		}
-		for _, f := range filters {
-			filter := f.Text()
-			if err := checkFilter(filter); err != nil {
-				f.Errorf("", "topic filter %q: %v", filter, err)
-			}
-			source.Topics = append(source.Topics, filter)
-		}
-		s.Optional("assetRef").Warnf("", "assets are not looked up; the topics of dataSources are used")
-		d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, source.Endpoint)
-		g.Sources = append(g.Sources, source)
+		g.Sources = append(g.Sources, d.source(g, name, n, o.Required(settings[kind], "").Object("endpointRef", "dataSources", "assetRef")))
 	case "Graph":
 		s := o.Required(settings[kind], "").Object("registryEndpointRef", "artifact", "configuration")
 		graph := Graph{
@@ -346,26 +337,54 @@ func (d *decoder) node(g *DataflowGraph, n document.Node, seen map[string]bool) 
 	case "Destination":
 		s := o.Required(settings[kind], "").Object("endpointRef", "dataDestination", "headers", "outputSchemaSettings")
 		notYet(s, "outputSchemaSettings")
-		topic := s.Required("dataDestination", "write the topic to publish to")
-		destination := Destination{
-			Name:     name,
-			Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text(),
-			Topic:    topic.Text(),
-			Headers:  headers(s.Optional("headers")),
-			Place:    n.Position(),
-		}
-		switch {
-		case destination.Topic == "${outputTopic}":
-			destination.Topic = ""
-		case strings.Contains(destination.Topic, "${inputTopic") || strings.Contains(destination.Topic, "${outputTopic"):
-			topic.Errorf("write a topic, or ${outputTopic} alone", "the template %q is not supported yet", destination.Topic)
-		case strings.ContainsAny(destination.Topic, "+#\x00"):
-			topic.Errorf("", "topic %q: nobody can publish to a wildcard", destination.Topic)
-		}
-		d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, destination.Endpoint)
-		g.Destinations = append(g.Destinations, destination)
+		g.Destinations = append(g.Destinations, d.destination(g, name, n, s, "${outputTopic", "${inputTopic"))
 	}
 	return kind != "" && name != ""
+}
+
+// source reads the settings of a node that messages come from.
+func (d *decoder) source(g *DataflowGraph, name string, n document.Node, s document.Object) Source {
+	source := Source{Name: name, Place: n.Position(), Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text()}
+	topics := s.Required("dataSources", "write the topics to subscribe to")
+	filters := topics.List()
+	if len(filters) == 0 {
+		topics.Errorf("write the topics to subscribe to", "%s has none", topics.Path())
+	}
+	for _, f := range filters {
+		filter := f.Text()
+		if err := checkFilter(filter); err != nil {
+			f.Errorf("", "topic filter %q: %v", filter, err)
+		}
+		source.Topics = append(source.Topics, filter)
+	}
+	s.Optional("assetRef").Warnf("", "assets are not looked up; the topics of dataSources are used")
+	d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, source.Endpoint)
+	return source
+}
+
+// destination reads the settings of a node that messages go to. Its topic may refer to
+// that of each message as known, and not as unknown.
+func (d *decoder) destination(g *DataflowGraph, name string, n document.Node, s document.Object, known, unknown string) Destination {
+	to := s.Required("dataDestination", "write the topic to publish to")
+	destination := Destination{
+		Name:     name,
+		Endpoint: s.Required("endpointRef", "the endpoint default always exists").Text(),
+		Topic:    to.Text(),
+		Headers:  headers(s.Optional("headers")),
+		Place:    n.Position(),
+	}
+	template, err := topic.Parse(destination.Topic)
+	switch {
+	case !to.Present():
+	case err != nil:
+		to.Errorf("", "topic %q: %v", destination.Topic, err)
+	case strings.Contains(destination.Topic, unknown):
+		to.Errorf("write "+known+"}", "topic %q: there is no %s} here", destination.Topic, unknown)
+	case template.Filter() == "#" && destination.Topic == known+"}":
+		destination.Topic = ""
+	}
+	d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, destination.Endpoint)
+	return destination
 }
 
 // checkFilter checks an MQTT topic filter.

@@ -302,7 +302,7 @@ func TestRefused(t *testing.T) {
 			"f.yaml:10:9: unknown property spec.nodes[0].sourceSettings.endpontRef; did you mean endpointRef?"},
 		{"field of another kind", simple, "spec:", "data: {}\nspec:", "f.yaml:5:1: unknown property data"},
 		{"kind misspelt", simple, "DataflowGraph", "DataFlowGrap", "f.yaml:2:7: unknown kind DataFlowGrap; did you mean DataflowGraph?"},
-		{"kind not built", simple, "DataflowGraph", "Dataflow", "f.yaml:2:7: Dataflow is not supported yet"},
+		{"kind of another spec", simple, "DataflowGraph", "Dataflow", "unknown property spec.nodes; did you mean mode?"},
 		{"no kind", simple, "kind: DataflowGraph\n", "", "property kind is missing"},
 		{"not an object", "- a", "", "", "f.yaml:1:1: the document must be an object"},
 		{"API of another group", simple, "connectivity.iotoperations.azure.com/v1", "apps/v1", "f.yaml:1:13: DataflowGraph is not of apps/v1; write connectivity.iotoperations.azure.com/v1"},
@@ -324,7 +324,7 @@ func TestRefused(t *testing.T) {
 		{"shared and empty", simple, "[sensor/+/raw]", "['$share/g']", `topic filter "$share/g": it is empty`},
 		{"topics overlap, shared", simple, "[sensor/+/raw]", "['$shared/g/sensor/#']", `matches the topic "sensor/processed"`},
 		{"wildcard to publish to", simple, "sensor/processed", "sensor/+/processed", "nobody can publish to a wildcard"},
-		{"template", simple, "sensor/processed", "a/${inputTopic.2}", `the template "a/${inputTopic.2}" is not supported yet`},
+		{"template", simple, "sensor/processed", "a/${inputTopic.2}", `there is no ${inputTopic} here; write ${outputTopic}`},
 		{"topics overlap", simple, "sensor/processed", "sensor/x/raw", `its source's filter "sensor/+/raw" matches the topic "sensor/x/raw"`},
 		{"header action", simple, "dataDestination:", "headers: [{actionType: Add, key: k, value: v}]\n        dataDestination:", `headers[0].actionType can't be "Add"; write one of AddIfNotPresent, Remove, AddOrReplace`},
 		{"header without key", simple, "dataDestination:", "headers: [{actionType: Remove}]\n        dataDestination:", "headers[0].key is missing; write the name of a header"},
@@ -538,5 +538,87 @@ func TestRegistryEndpoint(t *testing.T) {
 				t.Error("a ConfigMap was taken for a Secret")
 			}
 		})
+	}
+}
+
+// bridge is a Dataflow.
+const bridge = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: Dataflow
+metadata: {name: up}
+spec:
+  profileRef: default
+  operations:
+  - operationType: Destination
+    name: cloud
+    destinationSettings: {endpointRef: remote, dataDestination: "telemetry/${inputTopic.2}"}
+  - operationType: source
+    sourceSettings: {endpointRef: default, dataSources: [plant/#], serializationFormat: Json}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: {name: remote}
+spec:
+  endpointType: Mqtt
+  mqttSettings: {host: "remote:1883", authentication: {method: Anonymous}, tls: {mode: Disabled}}
+`
+
+// loadText reads resources from a file of that text.
+func loadText(t *testing.T, text string) (*resource.Set, document.Problems) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	set, problems, err := resource.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, problems
+}
+
+func TestDataflow(t *testing.T) {
+	set, problems := loadText(t, bridge)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	got := set.Graphs[key("up")]
+	want := &resource.DataflowGraph{
+		Meta: got.Meta, Profile: "default",
+		Sources:      []resource.Source{{Name: "source", Endpoint: "default", Topics: []string{"plant/#"}}},
+		Destinations: []resource.Destination{{Name: "destination", Endpoint: "remote", Topic: "telemetry/${inputTopic.2}"}},
+		Connections:  []resource.Connection{{From: resource.Port{Node: "source"}, To: resource.Port{Node: "destination"}}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreTypes(document.Position{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"transformation", "  - operationType: source", "  - {operationType: BuiltInTransformation, builtInTransformationSettings: {map: []}}\n  - operationType: source", "transformations are not supported yet"},
+		{"two sources", "  - operationType: Destination", "  - {operationType: Source, sourceSettings: {endpointRef: default, dataSources: [a]}}\n  - operationType: Destination", "a Dataflow has one Source"},
+		{"no source", "operationType: source\n    sourceSettings: {endpointRef: default, dataSources: [plant/#], serializationFormat: Json}", "operationType: Source", "sourceSettings is missing"},
+		{"settings of another", "name: cloud", "sourceSettings: {}", "sourceSettings has no meaning for a Destination"},
+		{"long name", "name: cloud", "name: " + strings.Repeat("x", 65), "has more than 64 characters"},
+		{"format", "Json}", "Avro}", `serializationFormat can't be "Avro"`},
+		{"template of a graph", "${inputTopic.2}", "${outputTopic}", "there is no ${outputTopic} here"},
+		{"level zero", "${inputTopic.2}", "${inputTopic.0}", "levels are counted from 1"},
+		{"wildcard", "telemetry/", "+/", "nobody can publish to a wildcard"},
+		{"loop", "endpointRef: remote, dataDestination: \"telemetry/", "endpointRef: default, dataDestination: \"plant/", "the graph would read what it writes"},
+		{"its own topic", "endpointRef: remote, dataDestination: \"telemetry/${inputTopic.2}\"", "endpointRef: default, dataDestination: \"${inputTopic}\"", "give its source back every message"},
+		{"no such endpoint", "endpointRef: remote", "endpointRef: remotes", `there is no DataflowEndpoint "remotes"`},
+		{"unknown operation", "operationType: Destination", "operationType: Sink", `operationType can't be "Sink"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(bridge, tt.old, tt.new, 1)
+			if text == bridge {
+				t.Fatalf("%q isn't there", tt.old)
+			}
+			_, problems := loadText(t, text)
+			if err := problems.Err(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	twice := bridge + "---\n" + strings.Replace(simple, "name: temperature", "name: up", 1)
+	if _, problems := loadText(t, twice); problems.Err() == nil || !strings.Contains(problems.Err().Error(), "there is a Dataflow azure-iot-operations/up as well") {
+		t.Errorf("a Dataflow and a DataflowGraph of one name: got %v", problems.Err())
 	}
 }

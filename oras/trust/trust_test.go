@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -480,8 +479,10 @@ func TestSource(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	f.Add("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{"critical":{"image":{"docker-manifest-digest":"sha256:00"},"type":"cosign container image signature"}}`), "AAAA", "")
 	f.Add("application/vnd.dev.sigstore.bundle.v0.3+json", []byte(`{"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AAAA"}]}}`), "", "")
-	key := ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P256()}}
-	key.X, key.Y = elliptic.P256().ScalarBaseMult(big.NewInt(7).Bytes())
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
 	policy := trust.Policy{Keys: []crypto.PublicKey{&key.PublicKey}}
 	f.Fuzz(func(t *testing.T, mediaType string, content []byte, signature, certificate string) {
 		_, err := policy.Check("sha256:"+strings.Repeat("0", 64), []oras.Blob{{MediaType: mediaType, Content: content, Annotations: map[string]string{

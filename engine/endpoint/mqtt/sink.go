@@ -16,6 +16,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/topic"
 )
 
 // ErrClosed reports a Send to a sink that has ended, or is ending.
@@ -25,7 +26,7 @@ var ErrClosed = errors.New("sink is closed")
 // called once.
 type Sink struct {
 	config Config
-	topic  string
+	topic  topic.Template
 
 	connected atomic.Bool
 	stats     struct{ sent, resent, refused, expired, connections atomic.Uint64 }
@@ -65,18 +66,24 @@ type SinkStats struct {
 	Connections uint64 // connections made
 }
 
-// NewSink returns a sink that publishes every message to topic or, where topic is
-// empty, to the message's own.
-func NewSink(config Config, topic string) (*Sink, error) {
+// NewSink returns a sink that publishes every message to what text, a topic.Template,
+// makes of its topic or, where text is empty, to its topic. A message whose topic has too
+// few levels for that can never be delivered.
+func NewSink(config Config, text string) (*Sink, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if topic != "" {
-		if err := checkTopic(topic); err != nil {
-			return nil, fmt.Errorf("mqtt: configure client %s: topic %q: %w", config.ClientID, topic, err)
+	template := topic.Own()
+	if text != "" {
+		var err error
+		if template, err = topic.Parse(text); err == nil {
+			err = checkString(text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mqtt: configure client %s: topic %q: %w", config.ClientID, text, err)
 		}
 	}
-	s := &Sink{config: config.withDefaults(), topic: topic, empty: make(chan struct{})}
+	s := &Sink{config: config.withDefaults(), topic: template, empty: make(chan struct{})}
 	s.changed.L = &s.mu
 	return s, nil
 }
@@ -430,11 +437,11 @@ func (c *sender) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publ
 
 // encode makes the PUBLISH of m for this connection's broker.
 func (c *sender) encode(m *message.Message) (*packets.Publish, error) {
-	topic := c.sink.topic
-	if topic == "" {
-		topic = m.Topic
+	to, err := c.sink.topic.Expand(m.Topic)
+	if err != nil {
+		return nil, err
 	}
-	packet, err := encode(m, topic, time.Now())
+	packet, err := encode(m, to, time.Now())
 	if err != nil {
 		return nil, err
 	}
