@@ -170,8 +170,9 @@ func (c *Component) rewriteCore(s *link.Instantiate, m *rewrite.Module) ([]byte,
 			ref, err := s.Resolve(i.Module, i.Name)
 			return rewrite.Name{Module: link.SlotName(ref.Slot), Field: ref.Name}, err
 		},
-		Memory: func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
-		Batch:  s.Reallocs,
+		Memory:        func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
+		Batch:         s.Reallocs,
+		TableElements: c.plan.TableElements,
 	}
 	if c.plan.Exceptions != s.Slot {
 		options.Exceptions = c.exceptions()

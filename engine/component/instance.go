@@ -24,8 +24,8 @@ type InstanceConfig struct {
 	// semver allows, version. Those it does not import are ignored; a function that
 	// it imports and nobody gives traps when it is called.
 	Imports []*Interface
-	// Memory bounds each linear memory, in bytes; default 256 MiB. A guest that
-	// asks for more is told no.
+	// Memory bounds the linear memories together, in bytes; default 256 MiB. A guest
+	// that asks for more is told no.
 	Memory uint64
 	// Handles bounds the handles that the component may hold; default 65,536.
 	Handles int

@@ -85,7 +85,7 @@ type HostFunc struct {
 // bounds. Tables are bounded by the maximum that their modules declare, which
 // package rewrite lowers.
 type Limits struct {
-	MemoryBytes uint64 // linear memory, per memory; growing past it fails as memory.grow does (-1)
+	MemoryBytes uint64 // of all linear memories together; growing past it fails as memory.grow does (-1)
 }
 
 // Engine compiles core modules and makes stores for their instances. It is safe for
@@ -122,7 +122,7 @@ type Store interface {
 	// Instantiate links m against the instances of this store that resolve returns
 	// for each slot name, and runs its start function; nothing else is called. An
 	// import that is missing, or has another type, is an error. A memory that starts
-	// above its limit is an error.
+	// above what the limit leaves is an error.
 	Instantiate(ctx context.Context, m Module, resolve func(slot string) Instance) (Instance, error)
 	// Close frees the instances with their memories. It must not be called during a
 	// call; after it, functions of the store fail and its memories are empty.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,6 +177,7 @@ func TestErrors(t *testing.T) {
 		}}})
 	}
 	doubling = append(doubling, &binary.Instance{Instantiate: true, Component: 40})
+	large := &binary.CoreModule{Bytes: append([]byte("\x00asm\x01\x00\x00\x00\x00\x80\x80\x80\x05\x00"), make([]byte, 10<<20-1)...)} // a custom section of 10 MiB
 	stream := []binary.Def{
 		&binary.TypeDef{Type: &binary.ValueType{Kind: types.Stream}},
 		&binary.TypeDef{Type: &binary.FuncType{Params: []binary.NamedVal{{Name: "s", Type: &binary.ValType{}}}}},
@@ -189,6 +191,8 @@ func TestErrors(t *testing.T) {
 	}{
 		{"core module", []binary.Def{&binary.CoreModule{Offset: 3, Bytes: []byte("\x00asm\x01\x00\x00\x00\xff")}}, "link: offset 0x3: core module: rewrite:"},
 		{"doubling", doubling, "unfolds to more than"},
+		{"repetition", append([]binary.Def{large}, slices.Repeat(instantiated, 9)...), "instantiates core modules again and again, with more than 67108864 bytes"},
+		{"tables", append([]binary.Def{tables}, instantiated[0], instantiated[0]), "tables start with more than 1000000 elements together"},
 		{"component import", []binary.Def{
 			&binary.TypeDef{Type: &binary.ComponentType{}},
 			&binary.Import{ExternName: name("c"), Type: binary.ExternType{Sort: binary.ComponentSort}}}, `import "c": the outermost component can't import components`},
@@ -204,6 +208,23 @@ func TestErrors(t *testing.T) {
 	_, err := link.Link(&binary.Component{Defs: []binary.Def{&binary.Start{}}}, rewrite.Limits{})
 	if e := (*validate.Error)(nil); !errors.As(err, &e) {
 		t.Errorf("Link of an invalid component = %v, want an error of package validate", err)
+	}
+}
+
+// tables is a core module whose table starts with 600,000 elements, and may grow.
+var (
+	tables       = &binary.CoreModule{Bytes: []byte("\x00asm\x01\x00\x00\x00\x04\x06\x01\x70\x00\xc0\xcf\x24")}
+	instantiated = []binary.Def{&binary.CoreInstance{Instantiate: true}}
+)
+
+// One table may grow as the limits say; several share what one may have.
+func TestTableElements(t *testing.T) {
+	small := &binary.CoreModule{Bytes: []byte("\x00asm\x01\x00\x00\x00\x04\x04\x01\x70\x00\x01")}
+	if p := plan(t, small, instantiated[0]); p.TableElements != 0 {
+		t.Errorf("one table may have %d elements, want 0 for what the limits say", p.TableElements)
+	}
+	if p := plan(t, append([]binary.Def{small}, slices.Repeat(instantiated, 4)...)...); p.TableElements != 250_000 {
+		t.Errorf("each of four tables may have %d elements, want 250,000", p.TableElements)
 	}
 }
 
@@ -247,7 +268,7 @@ func TestRelink(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		want.Unused = nil // and the modules: what Relink leaves out
+		want.Unused, want.TableElements = nil, 0 // and the modules: what Relink leaves out
 		for _, s := range want.Steps {
 			if s, ok := s.(*link.Instantiate); ok {
 				s.Module = nil

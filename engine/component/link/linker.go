@@ -16,10 +16,13 @@ import (
 )
 
 // Bounds on what one component may unfold to: nested components that instantiate
-// one another grow exponentially with the size of the file.
+// one another grow exponentially with the size of the file, and each instance of a core
+// module is compiled and has tables of its own.
 const (
 	maxDefinitions = 1 << 20
 	maxSlots       = 1 << 10
+	maxRepeated    = 64 << 20  // bytes of core modules, each time they are instantiated but the first
+	maxElements    = 1_000_000 // of all tables together; or of one, where Limits allow it more
 )
 
 // maxReallocs is how many allocators of one core instance are told to the rewriter.
@@ -56,6 +59,9 @@ func Link(c *binary.Component, limits rewrite.Limits) (*Plan, error) {
 	if err := l.link(c); err != nil {
 		return nil, err
 	}
+	if l.tables > 1 {
+		l.plan.TableElements = uint32(max(1, l.maxElements()/uint64(l.tables)))
+	}
 	for _, d := range defs {
 		if m := modules[d]; !l.used[m] {
 			l.plan.Unused = append(l.plan.Unused, Unused{m, d.Offset})
@@ -75,8 +81,8 @@ func (p *Plan) Relinkable() bool {
 
 // Relink makes the plan of a component that Link has accepted before, perhaps in
 // another process; throws is whether the plan had Exceptions. Nothing is checked again
-// and no core module is decoded: the plan is the one that Link made, but for the fields
-// Module and Unused, which are empty.
+// and no core module is decoded: the plan is the one that Link made, but for what
+// compilation needs, the fields Module, Unused and TableElements, which are empty.
 func Relink(c *binary.Component, throws bool) (_ *Plan, err error) {
 	l := newLinker(rewrite.Limits{}, nil)
 	if throws {
@@ -122,6 +128,9 @@ type linker struct {
 	heaps       map[heapKey]int
 	slots       []*Instantiate // those behind slot 0
 	definitions int            // carried out, and parts of types made
+	repeated    int            // bytes of modules that are instantiated again
+	tables      int            // of all core instances
+	elements    uint64         // that those tables start with
 }
 
 func newLinker(limits rewrite.Limits, modules map[*binary.CoreModule]*rewrite.Module) *linker {
@@ -237,7 +246,9 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 	}
 	inst := coreInstance{}
 	if m.decoded != nil {
-		l.used[m.decoded] = true
+		if err := l.count(m); err != nil {
+			return err
+		}
 		if inst.moved, err = l.parts(step); err != nil {
 			return err
 		}
@@ -248,6 +259,24 @@ func (l *linker) coreInstance(s *scope, d *binary.CoreInstance) error {
 	s.coreInstances = append(s.coreInstances, inst)
 	return nil
 }
+
+// count counts what an instance of m takes.
+func (l *linker) count(m *module) error {
+	if l.used[m.decoded] {
+		if l.repeated += m.size; l.repeated > maxRepeated {
+			return fmt.Errorf("the component instantiates core modules again and again, with more than %d bytes together", maxRepeated)
+		}
+	}
+	l.used[m.decoded] = true
+	tables, elements := m.decoded.Tables()
+	l.tables += tables
+	if l.elements += elements; elements > 0 && l.elements > l.maxElements() {
+		return fmt.Errorf("the component's tables start with more than %d elements together", l.maxElements())
+	}
+	return nil
+}
+
+func (l *linker) maxElements() uint64 { return uint64(max(l.limits.TableElements, maxElements)) }
 
 // step adds an instantiation to the plan and returns its slot.
 func (l *linker) step(step *Instantiate) (int, error) {

@@ -32,17 +32,20 @@ import (
 
 // Plan is how to instantiate a component. It is immutable.
 type Plan struct {
-	Type        *types.Component // the component's imports and exports
-	Steps       []Step
-	Unused      []Unused // core modules that no step instantiates
-	Slots       int      // core instance slots, slot 0 included
-	Exceptions  int      // the slot of rewrite.ExceptionState; 0 where nothing throws
-	Instances   int      // component instances: each has a handle table of its own
-	Heaps       []Heap
-	Resources   []Resource
-	Trampolines []Trampoline
-	Lifts       []Lift
-	Exports     []Export
+	Type       *types.Component // the component's imports and exports
+	Steps      []Step
+	Unused     []Unused // core modules that no step instantiates
+	Slots      int      // core instance slots, slot 0 included
+	Exceptions int      // the slot of rewrite.ExceptionState; 0 where nothing throws
+	// TableElements is how many elements each table may grow to, so that all together
+	// are bounded; 0 where there is one at most, and Limits.TableElements holds.
+	TableElements uint32
+	Instances     int // component instances: each has a handle table of its own
+	Heaps         []Heap
+	Resources     []Resource
+	Trampolines   []Trampoline
+	Lifts         []Lift
+	Exports       []Export
 }
 
 // Step is one step of an instantiation: one of Instantiate, BindHeap,

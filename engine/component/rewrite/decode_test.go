@@ -368,4 +368,19 @@ func TestTableLimit(t *testing.T) {
 			t.Errorf("growing by %d gave %d, size %d; want %d, %d", test.by, uint32(got[0]), got[1], uint32(test.old), test.size)
 		}
 	}
+	// Less, if the options say so; but not less than it starts with.
+	less := options
+	for _, less.TableElements = range []uint32{9, 1} {
+		if wasm, err = m.Rewrite(less); err != nil {
+			t.Fatal(err)
+		}
+		size := max(8, uint64(less.TableElements))
+		i := instantiate(t, coretest.Open(t), wasm, &host{})
+		for _, by := range []uint64{size - 8, 1} {
+			got := call(t, i.Func("table grow"), []uint64{by}).Results
+			if want := [2]uint32{8, uint32(size)}; by == 0 && uint32(got[0]) != want[0] || uint32(got[1]) != want[1] {
+				t.Errorf("options allow %d: growing by %d gave %d, size %d", less.TableElements, by, uint32(got[0]), got[1])
+			}
+		}
+	}
 }

@@ -97,6 +97,16 @@ type Module struct {
 	limits Limits
 }
 
+// Tables returns how many tables the module defines, and with how many elements they
+// start together.
+func (m *Module) Tables() (tables int, elements uint64) {
+	defined := m.tables[m.imported[Table]:]
+	for _, t := range defined {
+		elements += uint64(t.Range.Min)
+	}
+	return len(defined), elements
+}
+
 // elements is an element segment.
 type elements struct {
 	length uint32

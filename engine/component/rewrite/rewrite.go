@@ -59,7 +59,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "6"
+const Version = "7"
 
 // Name is a two-level import name.
 type Name struct {
@@ -96,6 +96,9 @@ type Options struct {
 	// which calls it several times in a row: BatchType says how. A name that is of no
 	// such function, or whose BatchName is taken, is passed over.
 	Batch []string
+	// TableElements is how many elements a table may grow to; one that starts with more
+	// stays as it is. 0 means Limits.TableElements.
+	TableElements uint32
 	// Stack is how many bytes of native stack, by estimate, the calls within an
 	// instance may take together. 0 means 1 MiB.
 	Stack uint32
@@ -182,7 +185,7 @@ func (l *Limits) checkThrowing(b *body) error {
 const defaultStack = 1 << 20
 
 // Rewrite returns the instrumented module. The maximum of its tables is lowered to
-// Limits.TableElements; the bound of its memory is the engine's business.
+// Options.TableElements; the bound of its memory is the engine's business.
 func (m *Module) Rewrite(opts Options) ([]byte, error) {
 	switch {
 	case opts.Tick == (Name{}) || opts.Overflow == (Name{}):
@@ -196,6 +199,9 @@ func (m *Module) Rewrite(opts Options) ([]byte, error) {
 	}
 	if opts.Stack == 0 {
 		opts.Stack = defaultStack
+	}
+	if opts.TableElements == 0 {
+		opts.TableElements = m.limits.TableElements
 	}
 	w := newWriter(m, opts)
 	if err := w.write(); err != nil {

@@ -268,6 +268,7 @@ func (w *writer) tableList() []byte {
 	defined := w.tables[w.imported[Table]:]
 	b := appendU32(nil, uint32(len(defined)))
 	for _, t := range defined {
+		t.Range.Max = min(t.Range.Max, max(t.Range.Min, w.opts.TableElements))
 		b = append(b, byte(t.Value))
 		b = appendRange(b, t.Range)
 	}

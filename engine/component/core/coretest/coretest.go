@@ -482,6 +482,21 @@ func testMemoryLimit(f *fixture) {
 		}
 		f.want(guest, "grow", []uint64{0}, []uint64{limit})
 	}
+	// The memories of a store share its limit.
+	store := f.newStore(core.Limits{MemoryBytes: 7 * pageSize})
+	var guests [2]core.Instance
+	for n := range guests {
+		var err error
+		if guests[n], err = store.Instantiate(f.ctx, m, f.resolve); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.want(guests[0], "grow", []uint64{2}, []uint64{0xffffffff})
+	f.want(guests[0], "grow", []uint64{1}, []uint64{3})
+	f.want(guests[1], "grow", []uint64{1}, []uint64{0xffffffff})
+	if _, err := store.Instantiate(f.ctx, m, f.resolve); err == nil {
+		f.Error("a memory started above what others left of the limit")
+	}
 	// The module's own maximum is no refusal.
 	provider := f.instantiate("1", "provider")
 	f.want(provider, "grow", []uint64{8}, []uint64{0xffffffff})

@@ -32,6 +32,10 @@ static void *must(void *p) {
 // is accessible: the compiled code counts on the rest, and a guard behind it, to
 // fault.
 
+// max_memory is one page less than WebAssembly allows, so that the size of a memory
+// fits into 32 bits.
+static const size_t max_memory = (size_t)65535 << 16;
+
 // creating is the store that an instantiation on this thread is for.
 static __thread graphd_store *creating;
 
@@ -44,13 +48,14 @@ static uint8_t *memory_get(void *env, size_t *size, size_t *capacity) {
 
 static wasmtime_error_t *memory_grow(void *env, size_t size) {
   graphd_memory *m = env;
-  if (size > m->limit || size > m->capacity) {
-    m->refused = true;
-    return wasmtime_error_new("memory limit exceeded");
-  }
   if (size > m->size) {
+    if (size > max_memory || size > m->capacity || (m->store != NULL && size - m->size > m->store->left)) {
+      m->refused = true;
+      return wasmtime_error_new("memory limit exceeded");
+    }
     if (mprotect(m->base + m->size, size - m->size, PROT_READ | PROT_WRITE) != 0)
       return wasmtime_error_new("out of memory");
+    if (m->store != NULL) m->store->left -= size - m->size;
     m->size = size;
   }
   return NULL;
@@ -71,10 +76,7 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, si
                                     size_t reserved, size_t guard, wasmtime_linear_memory_t *out) {
   (void)env, (void)type, (void)maximum;
   graphd_store *s = creating;
-  size_t limit = s != NULL ? s->limit : SIZE_MAX;
-  if (minimum > limit) return wasmtime_error_new("memory starts above its limit");
   graphd_memory *m = must(calloc(1, sizeof *m));
-  m->limit = limit;
   m->capacity = reserved > minimum ? reserved : minimum;
   m->mapped = m->capacity + guard;
   m->base = mmap(NULL, m->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
@@ -82,15 +84,15 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, si
     free(m);
     return wasmtime_error_new("out of address space");
   }
-  wasmtime_error_t *error = memory_grow(m, minimum);
-  if (error != NULL) {
-    memory_free(m);
-    return error;
-  }
   if (s != NULL) {
     m->store = s;
     m->next = s->memories;
     s->memories = m;
+  }
+  wasmtime_error_t *error = memory_grow(m, minimum);
+  if (error != NULL) {
+    memory_free(m);
+    return error;
   }
   *out = (wasmtime_linear_memory_t){m, memory_get, memory_grow, memory_free};
   return NULL;
@@ -137,12 +139,12 @@ wasm_engine_t *graphd_engine_new(size_t stack) {
   return wasm_engine_new_with_config(c);
 }
 
-graphd_store *graphd_store_new(wasm_engine_t *engine, uintptr_t handle, size_t limit) {
+graphd_store *graphd_store_new(wasm_engine_t *engine, uintptr_t handle, size_t memory) {
   graphd_store *s = must(calloc(1, sizeof *s));
   s->store = must(wasmtime_store_new(engine, NULL, NULL));
   s->context = wasmtime_store_context(s->store);
   s->handle = handle;
-  s->limit = limit;
+  s->left = memory;
   return s;
 }
 

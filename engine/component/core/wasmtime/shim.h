@@ -192,10 +192,9 @@ typedef struct graphd_memory {
   struct graphd_memory *next; // of its store
   uint8_t *base;              // never moves
   size_t size;                // bytes in use
-  size_t limit;               // bytes it may grow to
   size_t capacity;            // bytes of address space, without the guard
   size_t mapped;              // bytes of address space
-  bool refused;               // the guest wanted more than limit
+  bool refused;               // the guest wanted more than its store had left
 } graphd_memory;
 
 // graphd_store is a store with what belongs to it.
@@ -203,7 +202,7 @@ typedef struct graphd_store {
   wasmtime_store_t *store;
   wasmtime_context_t *context;
   uintptr_t handle; // of the Go object, for host functions
-  size_t limit;     // of each memory, in bytes
+  size_t left;      // bytes that the memories may take beyond those that they have
   graphd_memory *memories;
 } graphd_store;
 
@@ -226,7 +225,7 @@ typedef struct graphd_outcome {
 size_t graphd_thread_stack(void);
 
 wasm_engine_t *graphd_engine_new(size_t stack);
-graphd_store *graphd_store_new(wasm_engine_t *, uintptr_t handle, size_t limit);
+graphd_store *graphd_store_new(wasm_engine_t *, uintptr_t handle, size_t memory);
 void graphd_store_delete(graphd_store *);
 graphd_outcome graphd_instantiate(graphd_store *, const wasmtime_module_t *, const wasmtime_extern_t *imports,
                                   size_t count, wasmtime_instance_t *);

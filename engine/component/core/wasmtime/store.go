@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/cgo"
 	"unsafe"
 
@@ -21,10 +22,6 @@ var (
 	errClosed = errors.New("the store is closed")
 	errBusy   = errors.New("the store is in a call")
 )
-
-// maxMemory is one page less than WebAssembly allows, so that the size of a memory
-// fits into 32 bits.
-const maxMemory = 65535 << 16
 
 // store is a core.Store.
 type store struct {
@@ -50,12 +47,12 @@ func (e *Engine) NewStore(limits core.Limits) core.Store {
 	if e.c == nil {
 		return s
 	}
-	limit := C.size_t(maxMemory)
-	if limits.MemoryBytes != 0 {
-		limit = C.size_t(min(limits.MemoryBytes, maxMemory))
+	memory := limits.MemoryBytes
+	if memory == 0 {
+		memory = math.MaxUint64
 	}
 	s.handle = cgo.NewHandle(s)
-	s.c = C.graphd_store_new(e.c, C.uintptr_t(s.handle), limit)
+	s.c = C.graphd_store_new(e.c, C.uintptr_t(s.handle), C.size_t(memory))
 	e.owned.Lock()
 	defer e.owned.Unlock()
 	e.stores[s] = struct{}{}

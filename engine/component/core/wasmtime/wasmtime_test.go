@@ -268,7 +268,7 @@ func TestStoresDontLeak(t *testing.T) {
 	host := compileHost(t, e, func(context.Context, uint32) uint32 { panic(errStart) })
 	guest, start := compile(t, e, guestWasm), compile(t, e, startWasm)
 	round := func() {
-		s := e.NewStore(core.Limits{MemoryBytes: 1 << 20})
+		s := e.NewStore(core.Limits{MemoryBytes: 2 << 20})
 		i := link(t, s, host, guest)
 		if err := i.Func("touch").Call(t.Context(), nil); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ package wazero
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
@@ -18,37 +19,44 @@ const pageSize = 1 << 16
 // memoryError is the reason why a memory can't be had. The allocator panics with
 // it and Instantiate recovers it.
 type memoryError struct {
-	initial, limit uint64
-	cause          error
+	initial, left uint64
+	cause         error
 }
 
 func (e *memoryError) Error() string {
 	if e.cause != nil {
 		return fmt.Sprintf("allocate memory of %d bytes: %v", e.initial, e.cause)
 	}
-	return fmt.Sprintf("memory starts with %d bytes, the limit is %d", e.initial, e.limit)
+	return fmt.Sprintf("memory starts with %d bytes, the limit leaves %d", e.initial, e.left)
 }
 
 func (e *memoryError) Unwrap() error { return e.cause }
 
+// budget is how many bytes the memories of a store may take, together, beyond those
+// that they have. It only shrinks: memories are freed when their store is closed.
+type budget struct{ left uint64 }
+
+func newBudget(limit uint64) *budget {
+	if limit == 0 {
+		limit = math.MaxUint64
+	}
+	return &budget{left: limit}
+}
+
 // allocator allocates the memory of one instance.
 type allocator struct {
-	limit  uint64        // bytes; 0 is maxMemory
+	budget *budget
 	memory *linearMemory // if it has one
 }
 
 // Allocate implements experimental.MemoryAllocator. initial is the size that the
 // memory starts with, since the runtime isn't configured otherwise.
 func (a *allocator) Allocate(initial, maximum uint64) experimental.LinearMemory {
-	limit := min(a.limit, maxMemory)
-	if limit == 0 {
-		limit = maxMemory
-	}
-	limit = limit / pageSize * pageSize
+	limit := min(a.budget.left, maxMemory) / pageSize * pageSize
 	if initial > limit {
-		panic(&memoryError{initial: initial, limit: limit})
+		panic(&memoryError{initial: initial, left: limit})
 	}
-	m := &linearMemory{limit: limit}
+	m := &linearMemory{budget: a.budget}
 	if err := m.reserve(min(maximum, limit)); err != nil {
 		panic(&memoryError{initial: initial, cause: err})
 	}
@@ -64,7 +72,7 @@ func (a *allocator) Allocate(initial, maximum uint64) experimental.LinearMemory 
 // wazero works on: it is never stale.
 type linearMemory struct {
 	view    []byte
-	limit   uint64 // bytes
+	budget  *budget
 	refused bool
 	storage
 }
@@ -78,13 +86,15 @@ func (m *linearMemory) Refused() bool { return m.refused }
 // Reallocate implements experimental.LinearMemory. wazero calls it with sizes up
 // to the maximum that the module declares.
 func (m *linearMemory) Reallocate(size uint64) []byte {
-	if size > m.limit {
+	more := size - uint64(len(m.view)) // a memory never shrinks
+	if more > m.budget.left || size > maxMemory {
 		m.refused = true
 		return nil
 	}
 	view := m.resize(size)
 	if view != nil {
 		m.view = view
+		m.budget.left -= more
 	}
 	return view
 }

@@ -18,7 +18,7 @@ import (
 // store is a core.Store: a list of instances, which wazero keeps apart anyway.
 type store struct {
 	runtime   wazero.Runtime
-	limits    core.Limits
+	memory    *budget
 	instances []*instance
 	orphans   []*linearMemory // of modules that failed to start: wazero doesn't free them
 	closed    bool
@@ -26,7 +26,7 @@ type store struct {
 
 // NewStore returns an empty store.
 func (e *Engine) NewStore(limits core.Limits) core.Store {
-	return &store{runtime: e.runtime, limits: limits}
+	return &store{runtime: e.runtime, memory: newBudget(limits.MemoryBytes)}
 }
 
 // Close closes the instances, those that were linked last first.
@@ -62,7 +62,7 @@ func (s *store) Instantiate(ctx context.Context, m core.Module, resolve func(slo
 	if s.closed {
 		return nil, errors.New("wazero: instantiate core module: the store is closed")
 	}
-	memories := allocator{limit: s.limits.MemoryBytes}
+	memories := allocator{budget: s.memory}
 	defer func() {
 		// The allocator has no other way to report that a memory can't be had.
 		if r := recover(); r != nil {
