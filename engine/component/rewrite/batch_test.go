@@ -45,7 +45,7 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("type is %v", got)
 	}
 	stack := make([]uint64, rewrite.BatchSize)
-	stack[0], stack[1], stack[2], stack[4] = 1<<32|3, 8<<32|16, 4<<32|0, 1<<32|1<<31
+	stack[0], stack[1], stack[2], stack[4] = 1<<32|3, 8<<32|16, 4<<32, 1<<32|1<<31
 	if err := batch.Call(t.Context(), stack); err != nil {
 		t.Fatal(err)
 	}
