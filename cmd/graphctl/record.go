@@ -247,6 +247,11 @@ func (f *recordFlags) find(b *deploy.Binding) error {
 			return fmt.Errorf("there is no ConfigMap %s, which the endpoint %s trusts", key, f.endpoint)
 		}
 	}
+	if key.Name = b.Endpoint.SecretRef(); key.Name != "" {
+		if b.Secret = set.Secrets[key]; b.Secret == nil {
+			return fmt.Errorf("there is no Secret %s, which the endpoint %s authenticates with", key, f.endpoint)
+		}
+	}
 	return nil
 }
 

@@ -316,6 +316,9 @@ func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
 		if e != nil && e.MQTT.TLS.TrustedCA != "" {
 			parts = append(parts, set.ConfigMaps[resource.Key{Namespace: g.Namespace, Name: e.MQTT.TLS.TrustedCA}])
 		}
+		if e != nil && e.SecretRef() != "" {
+			parts = append(parts, set.Secrets[resource.Key{Namespace: g.Namespace, Name: e.SecretRef()}])
+		}
 	}
 	for _, s := range g.Sources {
 		endpoint(s.Endpoint)

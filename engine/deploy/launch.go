@@ -59,7 +59,10 @@ type Binding struct {
 	Client   string // names the node's session with the endpoint; never changes
 	Endpoint *resource.DataflowEndpoint
 	CA       *resource.ConfigMap // of the authorities to trust; nil: those of the system
-	Logger   *slog.Logger
+	Secret   *resource.Secret    // what the endpoint's authentication refers to; nil: nothing
+	// Persistence asks the endpoint to keep on disk what it holds for the client.
+	Persistence bool
+	Logger      *slog.Logger
 }
 
 // Drivers make the ends of graphs. What they make connects when it is run.
@@ -313,13 +316,19 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 		prefix += "-" + ns
 	}
 	binding := Binding{
-		Client:   prefix + "-" + b.graph.Name + "-" + node,
-		Endpoint: e,
-		Logger:   b.logger.With("endpoint", endpoint, "node", node),
+		Client:      prefix + "-" + b.graph.Name + "-" + node,
+		Endpoint:    e,
+		Persistence: b.graph.RequestPersistence,
+		Logger:      b.logger.With("endpoint", endpoint, "node", node),
 	}
 	if name := e.MQTT.TLS.TrustedCA; name != "" {
 		if binding.CA = b.set.ConfigMaps[b.key(name)]; binding.CA == nil {
 			return Binding{}, fmt.Errorf("there is no ConfigMap %q in namespace %s", name, b.graph.Namespace)
+		}
+	}
+	if name := e.SecretRef(); name != "" {
+		if binding.Secret = b.set.Secrets[b.key(name)]; binding.Secret == nil {
+			return Binding{}, fmt.Errorf("there is no Secret %q in namespace %s", name, b.graph.Namespace)
 		}
 	}
 	return binding, nil

@@ -241,9 +241,6 @@ func (d *decoder) head(meta Meta, annotations []document.Property, spec document
 	if g.Profile == "" {
 		g.Profile = DefaultName
 	}
-	if g.RequestPersistence {
-		spec.Optional("requestDiskPersistence").Warnf("", "the broker is not asked for persistence yet")
-	}
 	for _, a := range annotations {
 		if name, ok := strings.CutPrefix(a.Name, AnnotationPrefix); ok {
 			g.Options = append(g.Options, Option{Name: name, Value: a.Value.Text(), Place: a.Place})
@@ -475,7 +472,7 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 			host.Errorf("write HOST:PORT", "%s can't be %q: %v", host.Path(), m.Host, err)
 		}
 	}
-	d.authentication(s, "Anonymous")
+	m.Authentication = d.brokerAuthentication(meta, s)
 	m.ClientIDPrefix = s.Optional("clientIdPrefix").Text()
 	if p := s.Optional("protocol"); p.Enum("Mqtt", "WebSockets") == "WebSockets" {
 		p.Errorf("write Mqtt", "MQTT over web sockets is not supported yet")
@@ -498,6 +495,10 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 	ca := tls.Optional("trustedCaCertificateConfigMapRef")
 	m.TLS.TrustedCA = ca.Text()
 	d.refer(ca, "ConfigMap", meta.Namespace, m.TLS.TrustedCA)
+	if m.TLS.Disabled && m.Authentication.Certificate != "" {
+		mode := tls.Optional("mode")
+		mode.Errorf("write Enabled", "%s is Disabled, and nobody can show a certificate without TLS", mode.Path())
+	}
 	if c := s.Optional("cloudEventAttributes"); c.Enum("Propagate", "CreateOrRemap") == "CreateOrRemap" {
 		c.Errorf("write Propagate", "creating CloudEvents attributes is not supported yet")
 	}
@@ -521,6 +522,37 @@ func (d *decoder) authentication(settings document.Object, supported ...string) 
 		return a, ""
 	}
 	return a, method
+}
+
+// brokerAuthentication reads how an MQTT broker is authenticated to.
+func (d *decoder) brokerAuthentication(meta Meta, settings document.Object) Authentication {
+	var result Authentication
+	switch a, method := d.authentication(settings, "Anonymous", "X509Certificate", "ServiceAccountToken",
+		"SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"); method {
+	case "X509Certificate":
+		secret := a.Required("x509CertificateSettings", "write x509CertificateSettings: {secretRef: NAME}").Object("secretRef").
+			Required("secretRef", "name a Secret with "+ClientCertificateKey+" and "+ClientPrivateKeyKey+" in this namespace")
+		result.Certificate = secret.Text()
+		d.refer(secret, "Secret", meta.Namespace, result.Certificate)
+		d.later(func() {
+			if s := d.set.Secrets[Key{meta.Namespace, result.Certificate}]; s != nil {
+				for _, key := range []string{ClientCertificateKey, ClientPrivateKeyKey} {
+					if _, ok := s.Data[key]; !ok {
+						secret.Errorf("", "the Secret %s has no %s", s.Name, key)
+					}
+				}
+			}
+		})
+	case "ServiceAccountToken":
+		result.ServiceAccount = &ServiceAccount{Audience: defaultAudience}
+		s := a.Optional("serviceAccountTokenSettings").Object("audience")
+		if n := s.Optional("audience"); n.Present() && n.Text() != "" {
+			result.ServiceAccount.Audience = n.Text()
+		}
+	case "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity":
+		result.Identity = managedIdentity(a, method, "https://eventgrid.azure.net")
+	}
+	return result
 }
 
 // managedIdentity reads the settings of an authentication by managed identity.

@@ -157,7 +157,36 @@ type MQTT struct {
 	QoS            int           // 0 or 1
 	NeverRetain    bool          // publish without the retain flag
 	TLS            TLS
+	Authentication Authentication
 }
+
+// Authentication is how a client says who it is. At most one field is set; its zero
+// value is somebody without a name.
+type Authentication struct {
+	// Certificate names the Secret with a client's certificate and its key, PEM:
+	// client_cert.pem, client_key.pem and, where there are any, the authorities between
+	// it and the one that the server knows, client_intermediate_certs.pem.
+	Certificate string
+	// ServiceAccount is the account in Kubernetes whose token is shown. Nil means none.
+	ServiceAccount *ServiceAccount
+	// Identity is the managed identity whose tokens are shown. Nil means none.
+	Identity *ManagedIdentity
+}
+
+// ServiceAccount is the account in Kubernetes that the process runs with.
+type ServiceAccount struct {
+	Audience string // whom tokens are for: it says so in the volume that they come from
+}
+
+// The keys of a Secret with a client's certificate.
+const (
+	ClientCertificateKey   = "client_cert.pem"
+	ClientPrivateKeyKey    = "client_key.pem"
+	ClientIntermediatesKey = "client_intermediate_certs.pem" // optional
+)
+
+// SecretRef names the Secret that the endpoint's authentication needs; empty: none.
+func (e *DataflowEndpoint) SecretRef() string { return e.MQTT.Authentication.Certificate }
 
 // TLS is how a connection is secured.
 type TLS struct {
@@ -295,6 +324,7 @@ func (s *Set) imply() {
 		}
 		if s.Endpoints[key] == nil {
 			broker := defaultMQTT()
+			broker.Authentication.ServiceAccount = &ServiceAccount{Audience: defaultAudience}
 			ca := Key{k.Namespace, "azure-iot-operations-aio-ca-trust-bundle"}
 			if s.ConfigMaps[ca] != nil {
 				broker.TLS.TrustedCA = ca.Name
@@ -303,6 +333,9 @@ func (s *Set) imply() {
 		}
 	}
 }
+
+// defaultAudience is that of service account tokens for the cluster's broker.
+const defaultAudience = "aio-internal"
 
 // defaultMQTT is what an endpoint's MQTT settings are where they say nothing.
 func defaultMQTT() MQTT {

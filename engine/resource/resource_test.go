@@ -58,6 +58,13 @@ spec:
     authentication: {method: Anonymous}
 `
 
+// device is a Secret with a certificate, as far as anybody reads it.
+const device = `apiVersion: v1
+kind: Secret
+metadata: {name: device}
+stringData: {client_cert.pem: PEM}
+`
+
 // ignorePlaces compares objects without the places they were read from.
 var ignorePlaces = cmpopts.IgnoreTypes(document.Position{})
 
@@ -98,6 +105,7 @@ func TestGraphAndImpliedObjects(t *testing.T) {
 		}},
 		Endpoints: map[resource.Key]*resource.DataflowEndpoint{key("default"): {Meta: implied, MQTT: resource.MQTT{
 			Host: "aio-broker:18883", KeepAlive: time.Minute, SessionExpiry: 10 * time.Minute, MaxInflight: 100, QoS: 1,
+			Authentication: resource.Authentication{ServiceAccount: &resource.ServiceAccount{Audience: "aio-internal"}},
 		}}},
 		Registries: map[resource.Key]*resource.RegistryEndpoint{key("default"): {Meta: implied, Host: "mcr.microsoft.com"}},
 		Profiles:   map[resource.Key]*resource.DataflowProfile{key("default"): {Meta: implied, InstanceCount: 1, LogLevel: "info"}},
@@ -356,7 +364,15 @@ func TestRefused(t *testing.T) {
 		{"host with a scheme", broker, "authentication", "host: mqtt://x:1883\n    authentication", "write HOST:PORT"},
 		{"host with many colons", broker, "authentication", "host: a:b:1883\n    authentication", "write HOST:PORT"},
 		{"authentication missing", broker, "authentication: {method: Anonymous}", "qos: 1", "spec.mqttSettings.authentication is missing"},
-		{"authentication not built", broker, "Anonymous", "serviceAccountToken", "authentication by ServiceAccountToken is not supported yet"},
+		{"authentication of another endpoint", broker, "Anonymous", "accessToken", "authentication by AccessToken is not supported yet"},
+		{"authentication unknown", broker, "Anonymous", "X509", `authentication.method can't be "X509"`},
+		{"certificate of whom", broker, "Anonymous", "X509Certificate", "spec.mqttSettings.authentication.x509CertificateSettings is missing; write x509CertificateSettings: {secretRef: NAME}"},
+		{"certificate that isn't there", broker, "Anonymous", "X509Certificate, x509CertificateSettings: {secretRef: device}", `f.yaml:8:84: there is no Secret "device"`},
+		{"certificate without its key", broker + "---\n" + device, "Anonymous", "X509Certificate, x509CertificateSettings: {secretRef: device}", `f.yaml:8:84: the Secret device has no client_key.pem`},
+		{"certificate without TLS", broker, "authentication: {method: Anonymous}", "tls: {mode: Disabled}\n    authentication: {method: X509Certificate, x509CertificateSettings: {secretRef: device}}",
+			"f.yaml:8:17: spec.mqttSettings.tls.mode is Disabled, and nobody can show a certificate without TLS; write Enabled"},
+		{"token settings misspelt", broker, "Anonymous", "ServiceAccountToken, serviceAccountTokenSettings: {audiense: a}", "did you mean audience?"},
+		{"identity without a tenant", broker, "Anonymous", "UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: a}", "userAssignedManagedIdentitySettings.tenantId is missing"},
 		{"qos", broker, "authentication", "qos: 2\n    authentication", "spec.mqttSettings.qos must be from 0 to 1, not 2"},
 		{"qos as text", broker, "authentication", "qos: '1'\n    authentication", "spec.mqttSettings.qos must be a whole number"},
 		{"no window", broker, "authentication", "maxInflightMessages: 0\n    authentication", "must be from 1 to 65535"},
@@ -400,12 +416,34 @@ func TestRefused(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	_, problems := resource.Parse("f.yaml", []byte(strings.Replace(simple, "spec:", "spec:\n  requestDiskPersistence: Enabled", 1)))
+	_, problems := resource.Parse("f.yaml", []byte(strings.Replace(simple, "dataSources:", "assetRef: pump\n        dataSources:", 1)))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "f.yaml:6:27: warning: the broker is not asked for persistence yet") {
+	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "f.yaml:11:19: warning: assets are not looked up") {
 		t.Errorf("warnings: %v", w)
+	}
+}
+
+// TestBrokerAuthentication: what each method becomes.
+func TestBrokerAuthentication(t *testing.T) {
+	for _, tt := range []struct {
+		method string
+		want   resource.Authentication
+		secret string
+	}{
+		{"Anonymous", resource.Authentication{}, ""},
+		{"x509certificate, x509CertificateSettings: {secretRef: device}", resource.Authentication{Certificate: "device"}, "device"},
+		{"ServiceAccountToken", resource.Authentication{ServiceAccount: &resource.ServiceAccount{Audience: "aio-internal"}}, ""},
+		{"ServiceAccountToken, serviceAccountTokenSettings: {audience: mine}", resource.Authentication{ServiceAccount: &resource.ServiceAccount{Audience: "mine"}}, ""},
+		{"SystemAssignedManagedIdentity, systemAssignedManagedIdentitySettings: {}", resource.Authentication{Identity: &resource.ManagedIdentity{Scope: "https://eventgrid.azure.net/.default"}}, ""},
+		{"UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: c, tenantId: t}", resource.Authentication{Identity: &resource.ManagedIdentity{ClientID: "c", TenantID: "t", Scope: "https://eventgrid.azure.net/.default"}}, ""},
+	} {
+		text := strings.Replace(broker, "Anonymous", tt.method, 1) + "---\n" + device + "  client_key.pem: PEM\n"
+		got := parse(t, strings.Replace(text, "{client_cert.pem: PEM}", "\n  client_cert.pem: PEM", 1)).Endpoints[key("broker")]
+		if diff := cmp.Diff(tt.want, got.MQTT.Authentication); diff != "" || got.SecretRef() != tt.secret {
+			t.Errorf("%s: needs the Secret %q (-want +got):\n%s", tt.method, got.SecretRef(), diff)
+		}
 	}
 }
 

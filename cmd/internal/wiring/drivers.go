@@ -8,12 +8,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/wasm-graph/graphd/cmd/internal/identity"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
@@ -92,6 +94,7 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 		MaxInflight:   m.MaxInflight,
 		SessionExpiry: orNone(m.SessionExpiry),
 		KeepAlive:     orNone(m.KeepAlive),
+		Persistence:   b.Persistence,
 		Logger:        b.Logger,
 	}
 	if m.QoS == 0 {
@@ -100,10 +103,21 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 	if m.NeverRetain {
 		config.Retain = mqtt.NeverRetain
 	}
+	var err error
+	if config.Authentication, err = tokens(m.Authentication); err != nil {
+		return mqtt.Config{}, err
+	}
 	if m.TLS.Disabled {
 		return config, nil
 	}
 	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if m.Authentication.Certificate != "" {
+		certificate, err := clientCertificate(b.Secret)
+		if err != nil {
+			return mqtt.Config{}, err
+		}
+		config.TLS.Certificates = []tls.Certificate{certificate}
+	}
 	if b.CA != nil {
 		pool, err := certPool(b.CA)
 		if err != nil {
@@ -112,6 +126,52 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 		config.TLS.RootCAs = pool
 	}
 	return config, nil
+}
+
+// How long before a token expires it is replaced, and how often that is tried. The
+// identity's cache gives a token back until it has five minutes left.
+const (
+	renewBefore = 4 * time.Minute
+	renewEvery  = 30 * time.Second
+)
+
+// tokens is how a broker is shown tokens; nil where it isn't.
+func tokens(a resource.Authentication) (*mqtt.Authentication, error) {
+	switch {
+	case a.ServiceAccount != nil:
+		file := identity.ServiceAccountFile()
+		return &mqtt.Authentication{Method: mqtt.ServiceAccountToken, Token: func(context.Context) ([]byte, time.Time, error) {
+			token, err := file.Token()
+			// Kubernetes replaces the file when a fifth of the token's time is left, which
+			// is two minutes at least.
+			return []byte(token), time.Now().Add(renewEvery), err
+		}}, nil
+	case a.Identity != nil:
+		id, err := identity.New(identity.Config{ClientID: a.Identity.ClientID, TenantID: a.Identity.TenantID})
+		if err != nil {
+			return nil, err
+		}
+		return &mqtt.Authentication{Method: mqtt.EntraToken, Token: func(ctx context.Context) ([]byte, time.Time, error) {
+			token, expires, err := id.Token(ctx, a.Identity.Scope)
+			next := expires.Add(-renewBefore)
+			if soonest := time.Now().Add(renewEvery); next.Before(soonest) {
+				next = soonest
+			}
+			return []byte(token), next, err
+		}}, nil
+	}
+	return nil, nil
+}
+
+// clientCertificate reads a certificate and its key from a Secret.
+func clientCertificate(s *resource.Secret) (tls.Certificate, error) {
+	chain := slices.Concat(s.Data[resource.ClientCertificateKey], []byte("\n"), s.Data[resource.ClientIntermediatesKey])
+	certificate, err := tls.X509KeyPair(chain, s.Data[resource.ClientPrivateKeyKey])
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("wiring: read %s and %s of Secret %s: %w",
+			resource.ClientCertificateKey, resource.ClientPrivateKeyKey, s.Key, err)
+	}
+	return certificate, nil
 }
 
 func orNone(d time.Duration) time.Duration {

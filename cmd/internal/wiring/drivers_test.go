@@ -3,13 +3,20 @@
 package wiring
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +36,13 @@ import (
 // authority returns a certificate, PEM.
 func authority(t *testing.T) []byte {
 	t.Helper()
+	certificate, _ := keyPair(t)
+	return certificate
+}
+
+// keyPair returns a certificate and its key, PEM.
+func keyPair(t *testing.T) (certificate, private []byte) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +51,11 @@ func authority(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	text, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})
 }
 
 func binding(m resource.MQTT, ca *resource.ConfigMap) deploy.Binding {
@@ -98,6 +116,87 @@ func TestTrustedAuthorities(t *testing.T) {
 		if err := make(drivers); err == nil || !strings.Contains(err.Error(), "ConfigMap n/ca has no certificate") {
 			t.Errorf("%s: error is %v", what, err)
 		}
+	}
+}
+
+// TestClientCertificate: the certificate is shown with those between it and an authority.
+func TestClientCertificate(t *testing.T) {
+	certificate, private := keyPair(t)
+	b := binding(resource.MQTT{Host: "b", Authentication: resource.Authentication{Certificate: "device"}}, nil)
+	b.Secret = &resource.Secret{
+		Meta: resource.Meta{Key: resource.Key{Namespace: "n", Name: "device"}},
+		Data: map[string][]byte{
+			"client_cert.pem": bytes.TrimSpace(certificate), "client_key.pem": private, "client_intermediate_certs.pem": append(authority(t), authority(t)...),
+		},
+	}
+	config, err := mqttConfig(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := config.TLS.Certificates; len(c) != 1 || len(c[0].Certificate) != 3 {
+		t.Errorf("shows %d certificates, want one with two behind it", len(c))
+	}
+	_, b.Secret.Data["client_key.pem"] = keyPair(t)
+	if _, err := mqttConfig(b); err == nil || !strings.Contains(err.Error(), "client_key.pem of Secret n/device: tls: private key does not match") {
+		t.Errorf("with another's key: got %v", err)
+	}
+}
+
+// TestTokens: who a broker is told that we are, and when it is told again.
+func TestTokens(t *testing.T) {
+	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "MSI_ENDPOINT", "MSI_SECRET"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	expires := time.Now().Add(time.Hour).Truncate(time.Second)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		until := expires
+		if q.Get("client_id") == "short" {
+			until = time.Now()
+		}
+		fmt.Fprintf(w, `{"access_token":"%s of %s","expires_on":"%d","resource":"x","token_type":"Bearer"}`, q.Get("resource"), q.Get("client_id"), until.Unix())
+	}))
+	defer server.Close()
+	t.Setenv("IDENTITY_ENDPOINT", server.URL)
+	t.Setenv("IDENTITY_HEADER", "shown")
+	file := filepath.Join(t.TempDir(), "token")
+	t.Setenv("AIO_SAT_FILE", file)
+	if err := os.WriteFile(file, []byte("account"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	grid := func(id string) resource.Authentication {
+		return resource.Authentication{Identity: &resource.ManagedIdentity{ClientID: id, Scope: "https://eventgrid.azure.net/.default"}}
+	}
+	for _, tt := range []struct {
+		authentication resource.Authentication
+		method, token  string
+		next           time.Duration // from now on, about
+	}{
+		{resource.Authentication{ServiceAccount: &resource.ServiceAccount{Audience: "aio-internal"}}, "K8S-SAT", "account", 30 * time.Second},
+		{grid(""), "OAUTH2-JWT", "https://eventgrid.azure.net of ", 56 * time.Minute},
+		{grid("user"), "OAUTH2-JWT", "https://eventgrid.azure.net of user", 56 * time.Minute},
+		{grid("short"), "OAUTH2-JWT", "https://eventgrid.azure.net of short", 30 * time.Second},
+	} {
+		config, err := mqttConfig(binding(resource.MQTT{Host: "b", Authentication: tt.authentication}, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, next, err := config.Authentication.Token(t.Context())
+		if err != nil || string(token) != tt.token || config.Authentication.Method != tt.method {
+			t.Errorf("token is %q by %s, %v; want %q by %s", token, config.Authentication.Method, err, tt.token, tt.method)
+		}
+		if d := time.Until(next) - tt.next; d.Abs() > 20*time.Second {
+			t.Errorf("%s: the next token is asked for %v too late", tt.token, d)
+		}
+	}
+	os.Remove(file)
+	config, err := mqttConfig(binding(resource.MQTT{Host: "b", Authentication: resource.Authentication{ServiceAccount: &resource.ServiceAccount{}}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := config.Authentication.Token(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a file: got %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -43,8 +44,12 @@ const (
 // default. A source and a sink need a Config each, with different client ids: a
 // broker closes the older of two connections that share one.
 type Config struct {
-	// Address is the broker's host:port. Without a port it is 1883, or 8883 with TLS.
+	// Address is the broker's host:port. Without a port it is 1883, or 8883 with TLS;
+	// over a WebSocket 80, or 443.
 	Address string
+	// WebSocket is the path, such as "/mqtt", of the WebSocket that MQTT goes over.
+	// Empty means that it goes over TCP or TLS itself.
+	WebSocket string
 	// TLS secures the connection. Nil means plain TCP. An empty ServerName is
 	// filled with Address's host.
 	TLS *tls.Config
@@ -54,6 +59,12 @@ type Config struct {
 	// Username and Password are sent where one of them is not empty.
 	Username string
 	Password []byte
+	// Authentication shows tokens to the broker. Nil means none.
+	Authentication *Authentication
+	// Persistence asks the broker to keep the session, and what it holds for us, on
+	// disk: by the user property aio-persistence, "true", of CONNECT and SUBSCRIBE,
+	// which the broker of Azure IoT Operations understands.
+	Persistence bool
 
 	// QoS is AtLeastOnce by default.
 	QoS QoS
@@ -105,6 +116,12 @@ func (c Config) Validate() error {
 	if len(c.Password) > math.MaxUint16 {
 		fail("password has %d bytes, at most %d can be sent", len(c.Password), math.MaxUint16)
 	}
+	if c.WebSocket != "" && !strings.HasPrefix(c.WebSocket, "/") {
+		fail("path %q of the web socket does not begin with /", c.WebSocket)
+	}
+	if a := c.Authentication; a != nil && (a.Method == "" || checkString(a.Method) != nil || a.Token == nil) {
+		fail("authentication by %q needs a method and a source of tokens", a.Method)
+	}
 	if c.QoS > AtMostOnce {
 		fail("unknown quality of service %d", c.QoS)
 	}
@@ -136,7 +153,12 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	if _, _, err := net.SplitHostPort(c.Address); err != nil && c.Address != "" {
 		port := "1883"
-		if c.TLS != nil {
+		switch {
+		case c.WebSocket != "" && c.TLS != nil:
+			port = "443"
+		case c.WebSocket != "":
+			port = "80"
+		case c.TLS != nil:
 			port = "8883"
 		}
 		c.Address = net.JoinHostPort(c.Address, port)

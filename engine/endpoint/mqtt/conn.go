@@ -189,15 +189,30 @@ func (c *conn) Close() error {
 // that is closed while something is unread is reset, and a reset takes from the peer
 // what it has not read yet: our last acknowledgements.
 func (c *conn) linger() {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
+	below := c.Conn
+	if ws, ok := below.(*webSocket); ok {
+		below = ws.below
+	}
+	half, ok := below.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	below.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	c.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
-	_, _ = io.Copy(io.Discard, c.Conn)
+	below.SetReadDeadline(time.Now().Add(closeTimeout))
+	_, _ = io.Copy(io.Discard, below)
+}
+
+// fail ends the connection at once, with its cause.
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.mu.Unlock()
+	c.signal()
+	c.Conn.Close() // wakes the reader
 }
 
 // cause returns the error that ended the connection, nil if none did.

@@ -31,11 +31,12 @@ type peer interface {
 
 // link is one live connection.
 type link struct {
-	conn   *conn
-	client *paho.Client
-	peer   peer
-	pinger *pinger
-	since  time.Time
+	conn    *conn
+	client  *paho.Client
+	peer    peer
+	pinger  *pinger
+	since   time.Time
+	renewal renewal
 }
 
 // dial connects to the broker and makes the MQTT handshake, both within
@@ -43,23 +44,42 @@ type link struct {
 func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(), received func(*paho.Publish)) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
+	expiry, inflight := c.expirySeconds(), uint16(c.MaxInflight)
+	properties := &paho.ConnectProperties{
+		SessionExpiryInterval: &expiry,
+		ReceiveMaximum:        &inflight,
+		RequestProblemInfo:    true,
+		User:                  c.userProperties(),
+	}
+	var next time.Time
+	if c.Authentication != nil {
+		token, then, err := c.Authentication.token(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
+		}
+		properties.AuthMethod, properties.AuthData, next = c.Authentication.Method, token, then
+	}
 	raw, err := c.dialNet(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
 	}
-	l := &link{conn: newConn(raw, drained), peer: p, pinger: &pinger{DefaultPinger: paho.NewDefaultPinger()}}
+	l := &link{
+		conn: newConn(raw, drained), peer: p,
+		pinger:  &pinger{DefaultPinger: paho.NewDefaultPinger()},
+		renewal: renewal{config: c},
+	}
 	l.client = paho.NewClient(paho.ClientConfig{
 		ClientID:      c.ClientID,
 		Conn:          l.conn,
 		Session:       p,
 		PingHandler:   l.pinger,
+		AuthHandler:   monologue{l.conn},
 		PacketTimeout: c.ConnectTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
 			received(r.Packet)
 			return true, nil
 		}},
 	})
-	expiry, inflight := c.expirySeconds(), uint16(c.MaxInflight)
 	ack, err := l.client.Connect(ctx, &paho.Connect{
 		ClientID:     c.ClientID,
 		CleanStart:   cleanStart,
@@ -68,11 +88,7 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 		UsernameFlag: c.Username != "",
 		Password:     c.Password,
 		PasswordFlag: len(c.Password) > 0,
-		Properties: &paho.ConnectProperties{
-			SessionExpiryInterval: &expiry,
-			ReceiveMaximum:        &inflight,
-			RequestProblemInfo:    true,
-		},
+		Properties:   properties,
 	})
 	if err != nil {
 		if ack != nil && ack.ReasonCode >= 0x80 {
@@ -81,26 +97,46 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 		return nil, fmt.Errorf("mqtt: connect %s as %s: %w", c.Address, c.ClientID, cmp.Or(err, l.conn.cause()))
 	}
 	l.since = time.Now()
+	l.renewal.begin(properties.AuthData, next)
 	return l, nil
 }
 
+// dialNet makes the connection below MQTT.
 func (c Config) dialNet(ctx context.Context) (net.Conn, error) {
-	if c.TLS == nil {
-		return new(net.Dialer).DialContext(ctx, "tcp", c.Address)
+	dial := new(net.Dialer).DialContext
+	if c.TLS != nil {
+		dial = (&tls.Dialer{Config: c.TLS}).DialContext
 	}
-	return (&tls.Dialer{Config: c.TLS}).DialContext(ctx, "tcp", c.Address)
+	raw, err := dial(ctx, "tcp", c.Address)
+	if err != nil || c.WebSocket == "" {
+		return raw, err
+	}
+	return c.upgrade(ctx, raw)
+}
+
+// userProperties are those of CONNECT and SUBSCRIBE.
+func (c Config) userProperties() paho.UserProperties {
+	if !c.Persistence {
+		return nil
+	}
+	return paho.UserProperties{{Key: "aio-persistence", Value: "true"}}
 }
 
 // wait returns when the connection is lost, with the reason, or when ctx ends:
 // then it sends what is left and a DISCONNECT that keeps the session, and returns
 // nil.
 func (l *link) wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		l.close()
-		return nil
-	case <-l.client.Done():
-		return fmt.Errorf("mqtt: connection lost: %w", l.cause())
+	defer l.renewal.stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.close()
+			return nil
+		case <-l.client.Done():
+			return fmt.Errorf("mqtt: connection lost: %w", l.cause())
+		case <-l.renewal.due():
+			l.renewal.renew(ctx, l)
+		}
 	}
 }
 

@@ -146,6 +146,9 @@ func (s *Source) subscribe(ctx context.Context, l *link) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
 	request := &paho.Subscribe{}
+	if user := s.config.userProperties(); user != nil {
+		request.Properties = &paho.SubscribeProperties{User: user}
+	}
 	for _, f := range s.filters {
 		request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{
 			Topic:             f,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -364,6 +365,8 @@ func TestNewSourceRefuses(t *testing.T) {
 		{"no address", mqtt.Config{ClientID: "c"}, []string{"t"}, "address is empty"},
 		{"no client id", mqtt.Config{Address: "a"}, []string{"t"}, "client id is empty"},
 		{"window", mqtt.Config{Address: "a", ClientID: "c", MaxInflight: 70_000}, []string{"t"}, "max inflight 70000"},
+		{"path", mqtt.Config{Address: "a", ClientID: "c", WebSocket: "mqtt"}, []string{"t"}, `path "mqtt" of the web socket does not begin with /`},
+		{"authentication", mqtt.Config{Address: "a", ClientID: "c", Authentication: &mqtt.Authentication{Method: "m"}}, []string{"t"}, "needs a method and a source of tokens"},
 		{"backoff", mqtt.Config{Address: "a", ClientID: "c", MinBackoff: 2, MaxBackoff: 1}, []string{"t"}, "minimum backoff 2ns is over"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -374,16 +377,29 @@ func TestNewSourceRefuses(t *testing.T) {
 	}
 }
 
+// logErrors returns a logger that sends the error of each record.
+func logErrors(to chan string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "error" {
+			logTo(to).note(a.Value.String())
+		}
+		return a
+	}}))
+}
+
 // logTo is a slog.Handler that sends each record's message.
 type logTo chan string
 
 func (logTo) Enabled(context.Context, slog.Level) bool { return true }
 func (h logTo) Handle(_ context.Context, r slog.Record) error {
+	h.note(r.Message)
+	return nil
+}
+func (h logTo) note(text string) {
 	select {
-	case h <- r.Message:
+	case h <- text:
 	default:
 	}
-	return nil
 }
 func (h logTo) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h logTo) WithGroup(string) slog.Handler      { return h }
