@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
@@ -161,11 +163,23 @@ var (
 	urlUser  = regexp.MustCompile(`(https?://)[^\s"/@]*@`)
 )
 
-// redacted is an error whose text has no secrets.
+// redacted is an error whose text has no secrets, and nothing in it that a registry
+// has written to play with a terminal.
 type redacted struct{ error }
 
 func (r redacted) Error() string {
-	return urlUser.ReplaceAllString(urlQuery.ReplaceAllString(r.error.Error(), "$1"), "$1")
+	return Printable(urlUser.ReplaceAllString(urlQuery.ReplaceAllString(r.error.Error(), "$1"), "$1"))
+}
+
+// Printable replaces the control characters in text that somebody else wrote, such as
+// a registry or a manifest, so that it can be shown on a terminal. Lines stay lines.
+func Printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\n' && c != '\t' && unicode.IsControl(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, text)
 }
 
 func (r redacted) Unwrap() error { return r.error }

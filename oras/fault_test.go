@@ -309,6 +309,9 @@ func TestHostileManifests(t *testing.T) {
 	}{
 		{"10,000 layers", `{"schemaVersion":2,"layers":[` + layers(10_000) + `]}`, oras.ErrNotArtifact, "10000 layers, more than 256"},
 		{"over the size of manifests", `{"schemaVersion":2,"layers":[` + layers(1) + `],"x":"` + strings.Repeat("x", 5<<20) + `"}`, oras.ErrTooLarge, "4194304"},
+		{"index and manifest at once", `{"schemaVersion":2,"layers":[` + layers(1) + `],"manifests":[{"digest":"` + sum + `"}]}`, oras.ErrNotArtifact, "both an index and a manifest"},
+		{"a digest of a megabyte", `{"schemaVersion":2,"layers":[{"digest":"` + strings.Repeat("x", 1<<20) + `","size":1}]}`, oras.ErrNotArtifact, "of layer 1"},
+		{"an index with a digest of a megabyte", `{"schemaVersion":2,"manifests":[{"digest":"` + strings.Repeat("x", 1<<20) + `"}]}`, oras.ErrNotArtifact, "an index of 1 manifests"},
 		{"index", `{"schemaVersion":2,"manifests":[{"digest":"` + sum + `"}]}`, oras.ErrNotArtifact, "an index of 1 manifests"},
 		{"a layer of a petabyte", `{"schemaVersion":2,"layers":[{"digest":"` + sum + `","size":1125899906842624}]}`, oras.ErrTooLarge, "1125899906842624 bytes"},
 	} {
@@ -322,6 +325,9 @@ func TestHostileManifests(t *testing.T) {
 			store := openStore(t, server.URL, quick(oras.Options{}))
 			_, err := store.Fetch(t.Context(), "thing:1.0.0", oras.Component)
 			wantError(t, err, tt.wantErr, tt.wantText)
+			if len(err.Error()) > 1000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
 			dir := t.TempDir()
 			_, _, err = store.Pull(t.Context(), "thing:1.0.0", dir)
 			wantError(t, err, tt.wantErr, tt.wantText)
@@ -357,9 +363,66 @@ func TestCompressedBomb(t *testing.T) {
 	}
 }
 
+// TestListsWithoutEnd: a registry may name a next page, and a next, and a next.
+func TestListsWithoutEnd(t *testing.T) {
+	endpoint := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for part, answer := range map[string]string{
+				"/tags/list":  `{"name":"a","tags":["1"]}`,
+				"/referrers/": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`,
+			} {
+				if strings.Contains(r.URL.Path, part) {
+					w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+					w.Header().Set("Link", "<"+r.URL.Path+`?last=1>; rel="next"`)
+					io.WriteString(w, answer)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	if _, err := push(t, endpoint, "a:1", oras.Component, noise(10), quick(oras.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t, endpoint, quick(oras.Options{}))
+	_, err := store.Tags(t.Context(), "a")
+	wantError(t, err, nil, "exceeded 1000 pages")
+	_, err = store.Referrers(t.Context(), "a:1", "")
+	wantError(t, err, nil, "exceeded 1000 pages")
+}
+
+// TestPullsAtOnce: pulls of one artifact into one folder don't spoil each other's
+// files, and leave nothing but the file.
+func TestPullsAtOnce(t *testing.T) {
+	content := noise(1 << 20)
+	cut := &cutting{after: 100_000} // so that all of them are at it for a while
+	endpoint := serve(t, func(next http.Handler) http.Handler { cut.next = next; return cut })
+	if _, err := push(t, endpoint, "big:1", oras.Component, content, quick(oras.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var pulls sync.WaitGroup
+	for range 4 {
+		store := openStore(t, endpoint, quick(oras.Options{}))
+		pulls.Go(func() {
+			if _, _, err := store.Pull(t.Context(), "big:1", dir); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	pulls.Wait()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "big.wasm" {
+		t.Errorf("the folder has %v, %v; want big.wasm alone", entries, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "big.wasm")); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("big.wasm has %d bytes that aren't those pushed, or: %v", len(got), err)
+	}
+}
+
 func TestPullRefusesTitles(t *testing.T) {
 	for _, title := range []string{
-		"../x", "/etc/passwd", "a/../../x", "..", ".", "a/..", "a//b", "./a", `..\x`, `C:\x`, "C:x", "a\x00b", strings.Repeat("../", 20) + "x",
+		"../x", "/etc/passwd", "a/../../x", "..", ".", "a/..", "a//b", "./a", `..\x`, `C:\x`, "C:x", "a\x00b", "a\x1b[2Jb", "a\nb", strings.Repeat("x", 1<<20), strings.Repeat("../", 20) + "x",
 	} {
 		store := openStore(t, "oci-layout:"+t.TempDir(), oras.Options{})
 		if _, err := store.Push(t.Context(), "a:1", oras.Package{Content: []byte("x"), FileName: title}); err != nil {
@@ -368,6 +431,9 @@ func TestPullRefusesTitles(t *testing.T) {
 		dir := t.TempDir()
 		_, _, err := store.Pull(t.Context(), "a:1", filepath.Join(dir, "in"))
 		wantError(t, err, oras.ErrNotArtifact, "is no name of a file inside a folder")
+		if len(err.Error()) > 1000 {
+			t.Errorf("the error about a title has %d bytes", len(err.Error()))
+		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 			t.Errorf("title %q: there are files: %v, %v", title, entries, err)
 		}

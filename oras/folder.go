@@ -166,13 +166,17 @@ func (f *folder) list(kind Kind) ([]string, error) {
 	return names, err
 }
 
-// enumerate names the first few of many.
+// enumerate names the first few of many, and of each no more than helps.
 func enumerate(names []string) string {
 	const few = 12
-	if len(names) <= few {
-		return strings.Join(names, ", ")
+	var short []string
+	for _, name := range names[:min(len(names), few)] {
+		short = append(short, fmt.Sprintf("%.256s", name))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	if len(names) <= few {
+		return strings.Join(short, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(short, ", "), len(names)-few)
 }
 
 // readLimited reads what is said to be size bytes, and no more than limit. It

@@ -81,11 +81,13 @@ func decodeManifest(data []byte) (*Manifest, error) {
 		layers = d.Blobs
 	}
 	switch {
+	case len(layers) > 0 && len(d.Manifests) > 0:
+		return nil, fmt.Errorf("%w: it is both an index and a manifest; whoever pushed it has to correct that", ErrNotArtifact)
 	case len(layers) > maxLayers:
 		return nil, fmt.Errorf("%w: the manifest has %d layers, more than %d", ErrNotArtifact, len(layers), maxLayers)
 	case len(layers) == 0 && len(d.Manifests) > 0:
 		return nil, fmt.Errorf(
-			"%w: it is an index of %d manifests, one per platform, as image builders make it; name one of them: NAME@%s",
+			"%w: it is an index of %d manifests, one per platform, as image builders make it; name one of them: NAME@%.80s",
 			ErrNotArtifact, len(d.Manifests), d.Manifests[0].Digest)
 	case len(layers) == 0:
 		return nil, fmt.Errorf("%w: the manifest has no layers", ErrNotArtifact)
@@ -99,7 +101,7 @@ func decodeManifest(data []byte) (*Manifest, error) {
 	}
 	for i, l := range layers {
 		if err := l.Digest.Validate(); err != nil {
-			return nil, fmt.Errorf("%w: digest %q of layer %d: %w", ErrNotArtifact, l.Digest, i+1, err)
+			return nil, fmt.Errorf("%w: digest %.80q of layer %d: %w", ErrNotArtifact, l.Digest, i+1, err)
 		}
 		if l.Size < 0 {
 			return nil, fmt.Errorf("%w: size %d of layer %d is negative", ErrNotArtifact, l.Size, i+1)

@@ -56,6 +56,7 @@ func TestRedacted(t *testing.T) {
 	for text, want := range map[string]string{
 		`GET "https://store/blob?sig=x&y=z": EOF`:       `GET "https://store/blob": EOF`,
 		`Get "https://user:pass@host/v2/": refused`:     `Get "https://host/v2/": refused`,
+		"red \x1b[31m and\nlines":                       "red \uFFFD[31m and\nlines",
 		`what is this? a question`:                      `what is this? a question`,
 		`two http://a/b?c http://d/e?f=g, and no third`: `two http://a/b http://d/e and no third`,
 	} {

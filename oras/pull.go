@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode"
 
+	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	oraslib "oras.land/oras-go/v2"
 )
@@ -22,7 +25,8 @@ import (
 // layers that have a title, and the first, which is the artifact, even without
 // one. A file appears as a whole, with the right digest, or not at all (it isn't forced
 // to the disk, for the machine to crash); a pull that was broken off goes on where it
-// was. Archives among the layers stay archives.
+// was. Any number of pulls, of any processes, may write to the same folder. Archives among
+// the layers stay archives.
 func (s *Store) Pull(ctx context.Context, ref, dir string) (*Manifest, []string, error) {
 	const verb = "pull REF from STORE"
 	r, err := parseReference(ref)
@@ -42,7 +46,7 @@ func (s *Store) Pull(ctx context.Context, ref, dir string) (*Manifest, []string,
 
 func (s *Store) pull(ctx context.Context, repo oraslib.ReadOnlyTarget, r reference, m *Manifest, dir string) ([]string, error) {
 	// All that can be refused is, before the first file is written.
-	taken := map[string]bool{}
+	taken := map[string]bool{} // without regard to case, as some file systems have it
 	for i, l := range m.Layers {
 		if i > 0 && l.Title == "" {
 			continue
@@ -51,10 +55,11 @@ func (s *Store) pull(ctx context.Context, repo oraslib.ReadOnlyTarget, r referen
 			if err := checkTitle(l.Title); err != nil {
 				return nil, err
 			}
-			if taken[l.Title] {
+			key := strings.ToLower(l.Title)
+			if taken[key] {
 				return nil, fmt.Errorf("%w: two layers have the title %q", ErrNotArtifact, l.Title)
 			}
-			taken[l.Title] = true
+			taken[key] = true
 		}
 		if l.Size > s.maxBytes {
 			return nil, fmt.Errorf("layer %s: %d bytes are %w of %d", l.Digest, l.Size, ErrTooLarge, s.maxBytes)
@@ -73,26 +78,71 @@ func (s *Store) pull(ctx context.Context, repo oraslib.ReadOnlyTarget, r referen
 		if i > 0 && l.Title == "" {
 			continue
 		}
-		part := "." + strings.ReplaceAll(m.layers[i].Digest.String(), ":", "-") + ".part"
-		head, err := s.download(ctx, repo, m.layers[i], root, part)
+		name, err := s.pullLayer(ctx, repo, m.layers[i], root, l.Title, r.name())
 		if err != nil {
-			return nil, err
-		}
-		name := l.Title
-		if name == "" {
-			name = r.name() + extensions(sniff(head))[0]
-		}
-		if parent := path.Dir(name); parent != "." {
-			if err := root.MkdirAll(filepath.FromSlash(parent), 0o777); err != nil {
-				return nil, err
-			}
-		}
-		if err := root.Rename(part, filepath.FromSlash(name)); err != nil {
 			return nil, err
 		}
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// pullLayer brings a layer into root, under its title or, without one, as stem with the
+// extension that fits. It returns the name, which has slashes.
+func (s *Store) pullLayer(ctx context.Context, repo oraslib.ReadOnlyTarget, layer ocispec.Descriptor, root *os.Root, title, stem string) (name string, err error) {
+	part := "." + strings.ReplaceAll(layer.Digest.String(), ":", "-") + ".part"
+	release, err := lockPart(ctx, root, part)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	head, err := s.download(ctx, repo, layer, root, part)
+	if err != nil {
+		return "", err
+	}
+	if name = title; name == "" {
+		name = stem + extensions(sniff(head))[0]
+	}
+	if parent := path.Dir(name); parent != "." {
+		if err := root.MkdirAll(filepath.FromSlash(parent), 0o777); err != nil {
+			return "", err
+		}
+	}
+	return name, root.Rename(part, filepath.FromSlash(name))
+}
+
+// lockPart waits until no other pull, of this process or another, writes the file
+// part, and keeps others from it. The lock is a file beside it, which goes with it.
+func lockPart(ctx context.Context, root *os.Root, part string) (release func(), err error) {
+	name := part + ".lock"
+	for {
+		file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666) // not through a link that leads out
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		lock := flock.New(filepath.Join(root.Name(), name), flock.SetFlag(os.O_RDWR))
+		if _, err := lock.TryLockContext(ctx, lockPause); errors.Is(err, fs.ErrNotExist) {
+			continue // whoever had it was done just now
+		} else if err != nil {
+			return nil, fmt.Errorf("wait for another pull: %w", err)
+		}
+		held, err := lock.Stat()
+		if err != nil {
+			lock.Close()
+			return nil, err
+		}
+		if there, err := root.Stat(name); err == nil && os.SameFile(held, there) {
+			return func() {
+				// Where a locked file can't be removed it stays, and harms nobody.
+				_ = root.Remove(name)
+				_ = lock.Close()
+			}, nil
+		}
+		lock.Close() // of a file that was removed while we waited for it
+	}
 }
 
 // transferBuffer is how much is moved at once.
@@ -106,11 +156,15 @@ func sniff(head []byte) Kind {
 	return Graph
 }
 
+// maxTitle bounds the title of a layer, in bytes: what file systems take as a path.
+const maxTitle = 1024
+
 // checkTitle refuses names of files that aren't below the folder they are pulled to,
 // on any system.
 func checkTitle(title string) error {
-	if !filepath.IsLocal(filepath.FromSlash(title)) || path.Clean(title) != title || title == "." || strings.ContainsAny(title, "\\:\x00") {
-		return fmt.Errorf("%w: the title %q of a layer is no name of a file inside a folder; whoever pushed it has to correct that", ErrNotArtifact, title)
+	if !filepath.IsLocal(filepath.FromSlash(title)) || path.Clean(title) != title || title == "." || len(title) > maxTitle ||
+		strings.ContainsAny(title, "\\:") || strings.ContainsFunc(title, unicode.IsControl) {
+		return fmt.Errorf("%w: the title %.80q of a layer is no name of a file inside a folder; whoever pushed it has to correct that", ErrNotArtifact, title)
 	}
 	return nil
 }
@@ -142,7 +196,11 @@ func (s *Store) download(ctx context.Context, repo oraslib.ReadOnlyTarget, layer
 	defer b.Close()
 	n, err := io.CopyBuffer(io.MultiWriter(file, verifier), io.LimitReader(b, layer.Size-have+1), make([]byte, transferBuffer))
 	if err != nil {
-		return nil, layerError(layer, err)
+		err = layerError(layer, err)
+		if have+n == 0 {
+			err = errors.Join(err, root.Remove(name)) // there is nothing to go on with
+		}
+		return nil, err
 	}
 	if have+n != layer.Size || !verifier.Verified() {
 		// Nothing of it can be trusted, so the next pull must not go on with it.

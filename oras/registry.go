@@ -23,6 +23,10 @@ import (
 	"github.com/wasm-graph/graphd/internal/nearest"
 )
 
+// maxPages is how many pages of a list are asked for, before the registry is taken for
+// one that never comes to an end.
+const maxPages = 1000
+
 // registry is a registry. One that hands out tokens to anonymous callers, as most
 // public ones do, is asked for one where there are no credentials.
 type registry struct {
@@ -76,12 +80,13 @@ func (g *registry) repository(r reference) (*remote.Repository, string, error) {
 			ErrInvalidReference, ref.Repository)
 	}
 	repo := &remote.Repository{
-		Reference:       ref,
-		Client:          g.client,
-		PlainHTTP:       g.plainHTTP,
-		TagListPageSize: listed,
-		TagListMaxPages: 1,
-		SkipReferrersGC: true, // not every registry lets itself be deleted from
+		Reference:            ref,
+		Client:               g.client,
+		PlainHTTP:            g.plainHTTP,
+		TagListPageSize:      listed,
+		TagListMaxPages:      1,
+		ReferrerListMaxPages: maxPages,
+		SkipReferrersGC:      true, // not every registry lets itself be deleted from
 	}
 	if r.digest != "" {
 		return repo, r.digest.String(), nil
@@ -122,7 +127,7 @@ func (g *registry) tags(ctx context.Context, repository string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	repo.TagListMaxPages = 0
+	repo.TagListMaxPages = maxPages
 	tags := []string{}
 	err = repo.Tags(ctx, "", func(page []string) error {
 		tags = append(tags, page...)

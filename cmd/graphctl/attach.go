@@ -114,7 +114,7 @@ func newReferrers() *cobra.Command {
 			var b strings.Builder
 			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\n", r.Digest, r.ArtifactType)
+				fmt.Fprintf(w, "%s\t%s\n", r.Digest, oneLine(r.ArtifactType))
 			}
 			if err := w.Flush(); err != nil {
 				return err

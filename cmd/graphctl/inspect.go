@@ -151,16 +151,16 @@ func (r *artifactReport) print(w io.Writer, format string) error {
 		m := r.Manifest
 		fmt.Fprintf(&b, "%s\ndigest  %s\n", r.Reference, m.Digest)
 		if m.ArtifactType != "" {
-			fmt.Fprintf(&b, "artifact type  %s\n", m.ArtifactType)
+			fmt.Fprintf(&b, "artifact type  %s\n", oneLine(m.ArtifactType))
 		}
 		if m.ConfigMediaType != "" {
-			fmt.Fprintf(&b, "config  %s\n", m.ConfigMediaType)
+			fmt.Fprintf(&b, "config  %s\n", oneLine(m.ConfigMediaType))
 		}
 		for _, l := range m.Layers {
-			fmt.Fprintf(&b, "layer  %s  %s  %s  %s\n", l.MediaType, byteSize(int(l.Size)), l.Digest, orNone(l.Title))
+			fmt.Fprintf(&b, "layer  %s  %s  %s  %s\n", oneLine(l.MediaType), byteSize(int(l.Size)), l.Digest, orNone(oneLine(l.Title)))
 		}
 		for _, key := range slices.Sorted(maps.Keys(m.Annotations)) {
-			fmt.Fprintf(&b, "%s  %s\n", key, m.Annotations[key])
+			fmt.Fprintf(&b, "%s  %s\n", oneLine(key), oneLine(m.Annotations[key]))
 		}
 		b.WriteByte('\n')
 	}
@@ -175,6 +175,10 @@ func (r *artifactReport) print(w io.Writer, format string) error {
 	}
 	return fmt.Errorf("%s is neither a component nor a graph: %s", r.Reference, r.Unreadable)
 }
+
+// oneLine is text of a manifest as one line of a terminal shows it: whoever pushed it
+// may have written anything.
+func oneLine(text string) string { return strings.ReplaceAll(oras.Printable(text), "\n", " ") }
 
 // graphReport is what graphctl inspect found in a definition.
 type graphReport struct {
@@ -219,7 +223,7 @@ func (r *graphReport) print(w io.Writer, format string) error {
 		}
 		b.WriteByte('\n')
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, oras.Printable(b.String()))
 	return err
 }
 

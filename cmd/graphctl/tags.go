@@ -37,7 +37,7 @@ and oci-archive:FILE, the names of everything in it.`,
 			}
 			var b strings.Builder
 			for _, tag := range tags {
-				b.WriteString(tag + "\n")
+				b.WriteString(oneLine(tag) + "\n")
 			}
 			return out.print(cmd.OutOrStdout(), b.String(), append([]string{}, tags...))
 		},
