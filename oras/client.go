@@ -163,6 +163,16 @@ var (
 	urlUser  = regexp.MustCompile(`(https?://)[^\s"/@]*@`)
 )
 
+// withoutUser is an endpoint as messages have it, even if somebody wrote a password
+// into it, where none belongs.
+func withoutUser(endpoint string) string {
+	at := strings.LastIndexByte(endpoint, '@')
+	if at < 0 || IsLocal(endpoint) {
+		return endpoint
+	}
+	return endpoint[at+1:]
+}
+
 // redacted is an error whose text has no secrets, and nothing in it that a registry
 // has written to play with a terminal.
 type redacted struct{ error }

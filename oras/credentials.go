@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	ociregistry "oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
@@ -33,13 +35,30 @@ func (c *Credentials) String() string { return "credentials of " + c.from }
 func (c *Credentials) GoString() string { return c.String() }
 
 // DockerCredentials are those that docker, oras and Login keep: in the user's Docker
-// configuration, or the credential helpers named there.
-func DockerCredentials() (*Credentials, error) {
-	store, err := dockerStore()
-	if err != nil {
-		return nil, err
+// configuration, or the credential helpers named there. That is read when a registry
+// asks for credentials, and not before: a broken one is no reason not to read a folder.
+// Who has no home has no credentials.
+func DockerCredentials() *Credentials {
+	open := sync.OnceValues(func() (auth.CredentialFunc, error) {
+		if _, err := os.UserHomeDir(); err != nil && os.Getenv("DOCKER_CONFIG") == "" {
+			return func(context.Context, string) (auth.Credential, error) { return auth.EmptyCredential, nil }, nil
+		}
+		store, err := dockerStore()
+		if err != nil {
+			return nil, err
+		}
+		return credentials.Credential(store), nil
+	})
+	return &Credentials{
+		from: "the Docker configuration",
+		forHost: func(ctx context.Context, host string) (auth.Credential, error) {
+			find, err := open()
+			if err != nil {
+				return auth.EmptyCredential, err
+			}
+			return find(ctx, host)
+		},
 	}
-	return &Credentials{credentials.Credential(store), store.ConfigPath()}, nil
 }
 
 func dockerStore() (*credentials.DynamicStore, error) {
@@ -128,7 +147,7 @@ func PullSecret(dockerConfigJSON []byte) (*Credentials, error) {
 func Login(ctx context.Context, host, user, password string, opts Options) (where string, err error) {
 	g, err := newRegistry(host, opts)
 	if err != nil {
-		return "", fmt.Errorf("oras: log in to %s: %w", host, err)
+		return "", fmt.Errorf("oras: log in to %s: %w", withoutUser(host), err)
 	}
 	store, err := dockerStore()
 	if err != nil {
@@ -148,7 +167,7 @@ func Login(ctx context.Context, host, user, password string, opts Options) (wher
 		if errors.Is(err, ErrDenied) {
 			err = fmt.Errorf("%w: the registry takes neither this user nor this password", ErrDenied)
 		}
-		return "", redacted{fmt.Errorf("oras: log in to %s: %w", host, err)}
+		return "", redacted{fmt.Errorf("oras: log in to %s: %w", withoutUser(host), err)}
 	}
 	return store.ConfigPath(), nil
 }
@@ -164,7 +183,7 @@ func Logout(ctx context.Context, host string) error {
 		err = credentials.Logout(ctx, store, g.host())
 	}
 	if err != nil {
-		return fmt.Errorf("oras: log out of %s: %w", host, err)
+		return fmt.Errorf("oras: log out of %s: %w", withoutUser(host), err)
 	}
 	return nil
 }

@@ -591,11 +591,7 @@ func TestLogin(t *testing.T) {
 		t.Errorf("config.json lacks %s: %v", host, err)
 	}
 	use := func() error {
-		credentials, err := oras.DockerCredentials()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = push(t, endpoint, "a:1", oras.Component, noise(10), quick(oras.Options{Credentials: credentials}))
+		_, err := push(t, endpoint, "a:1", oras.Component, noise(10), quick(oras.Options{Credentials: oras.DockerCredentials()}))
 		return err
 	}
 	if err := use(); err != nil {

@@ -46,6 +46,9 @@ func newRegistry(endpoint string, opts Options) (*registry, error) {
 	}
 	base = strings.TrimRight(base, "/")
 	host, _, _ := strings.Cut(base, "/")
+	if strings.Contains(base, "@") {
+		return nil, errors.New("credentials don't belong into a registry's name, which is written into logs; log in with \"graphctl login HOST\", or give the endpoint a pull secret")
+	}
 	if err := (ociregistry.Reference{Registry: host}).ValidateRegistry(); err != nil || host == "" {
 		return nil, fmt.Errorf("%q is no host; write HOST[:PORT][/PREFIX], file://DIR or oci-layout:DIR", host)
 	}

@@ -48,7 +48,7 @@ type Store struct {
 func OpenStore(endpoint string, opts Options) (*Store, error) {
 	p, err := openPlace(endpoint, opts)
 	if err != nil {
-		return nil, fmt.Errorf("oras: open %s: %w", endpoint, err)
+		return nil, fmt.Errorf("oras: open %s: %w", withoutUser(endpoint), err)
 	}
 	return &Store{
 		place:    p,

@@ -59,7 +59,7 @@ Of an artifact in a registry it shows the manifest, too.
 				}
 				return r.print(cmd.OutOrStdout(), format)
 			}
-			data, err := os.ReadFile(args[0])
+			data, err := readInput(args[0])
 			if err != nil {
 				return err
 			}

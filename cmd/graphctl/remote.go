@@ -41,7 +41,7 @@ func (f *remoteFlags) add(cmd *cobra.Command) {
 
 // options returns the same for package oras, with the user's credentials.
 func (f *remoteFlags) options() (oras.Options, error) {
-	opts := oras.Options{PlainHTTP: f.plainHTTP}
+	opts := oras.Options{PlainHTTP: f.plainHTTP, Credentials: oras.DockerCredentials()}
 	if f.caFile != "" {
 		pem, err := os.ReadFile(f.caFile)
 		if err != nil {
@@ -56,9 +56,7 @@ func (f *remoteFlags) options() (oras.Options, error) {
 	if f.insecure {
 		opts.TLS = &tls.Config{InsecureSkipVerify: true}
 	}
-	var err error
-	opts.Credentials, err = oras.DockerCredentials()
-	return opts, err
+	return opts, nil
 }
 
 // locate reads the argument that names an artifact.

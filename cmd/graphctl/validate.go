@@ -72,7 +72,7 @@ func (f *validateFlags) run(cmd *cobra.Command, file string) error {
 
 // check reads a definition and, if they are named, its modules.
 func (f *validateFlags) check(ctx context.Context, file string) (d *graph.Definition, problems document.Problems, err error) {
-	text, err := os.ReadFile(file)
+	text, err := readInput(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -180,9 +180,24 @@ func printProblems(w io.Writer, format, file string, d *graph.Definition, proble
 	return err
 }
 
+// readInput reads a file that was named on the command line. What is none gets a hint.
+func readInput(file string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		return data, nil
+	}
+	if info, statErr := os.Stat(file); statErr == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder; name a file in it", file)
+	}
+	if isReference(file) {
+		return nil, fmt.Errorf("%w; if that is an artifact in a registry, get its file with \"graphctl pull %s\"", err, file)
+	}
+	return nil, err
+}
+
 // readDefinition reads a definition that is to be used. Its warnings go to stderr.
 func readDefinition(file string, stderr io.Writer) (*graph.Definition, []byte, error) {
-	text, err := os.ReadFile(file)
+	text, err := readInput(file)
 	if err != nil {
 		return nil, nil, err
 	}
