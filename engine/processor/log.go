@@ -24,6 +24,7 @@ type guestLog struct {
 	tokens  float64
 	last    time.Time
 	dropped uint64
+	fault   string // the last error that was logged, also where the log leaves errors out
 }
 
 func newGuestLog(logger *slog.Logger, now func() time.Time, rate int) *guestLog {
@@ -42,6 +43,9 @@ func (g *guestLog) call(_ *component.Call, args []value.Value) (value.Value, err
 // write logs one line, whose strings may be the guest's memory.
 func (g *guestLog) write(level slog.Level, from, text string) {
 	ctx := context.Background()
+	if level >= slog.LevelError {
+		g.fault = cut(text)
+	}
 	if !g.logger.Enabled(ctx, level) {
 		return
 	}

@@ -64,7 +64,7 @@ func TestNeuralNetworks(t *testing.T) {
 		t.Errorf("without a backend: %v", err)
 	}
 	_, err = start(processor.Environment{NN: refusing{}})
-	if !errors.Is(err, operator.ErrInit) || !strings.Contains(log.String(), "nothing is supported") {
+	if !errors.Is(err, operator.ErrInit) || !strings.Contains(err.Error(), "nothing is supported") || !strings.Contains(log.String(), "nothing is supported") {
 		t.Errorf("with a model that is not supported: %v; the log says %s", err, log.String())
 	}
 

@@ -70,10 +70,14 @@ func (i *instance) init(ctx context.Context, f *component.Func) error {
 	if err != nil {
 		return fault(err)
 	}
-	if !ok.Bool() {
-		return fmt.Errorf("%w: the operator refused its configuration (its log says why)", operator.ErrInit)
+	switch why := i.host.log.fault; {
+	case ok.Bool():
+		return nil
+	case why != "": // few operators have another way to say it
+		return fmt.Errorf("%w: the operator refused its configuration: %s", operator.ErrInit, why)
+	default:
+		return fmt.Errorf("%w: the operator refused its configuration (its log may say why)", operator.ErrInit)
 	}
-	return nil
 }
 
 // Close implements operator.Instance.
