@@ -65,21 +65,18 @@ func Open(path string) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if err := s.create(); err != nil {
+			return err
+		}
+	case err != nil:
 		return err
+	case info.Size() == 0: // bbolt would take it for a new one
+		return s.corrupt(fmt.Errorf("%w: it is empty", window.ErrCorrupt))
 	}
-	var file *os.File
-	err := guard(func() (err error) {
-		s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
-			Timeout: lockPatience, FreelistType: bolt.FreelistMapType,
-			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-				f, err := os.OpenFile(name, flag, mode)
-				file = f
-				return f, err
-			},
-		})
-		return err
-	})
+	file, err := s.openFile(s.path)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%w by another process or graph: only one may use it", window.ErrLocked)
@@ -105,8 +102,59 @@ func (s *Store) open() error {
 	return nil
 }
 
-// check checks that the file is as long as it should be and of our format, or makes
-// it so if it is new.
+// openFile opens the database in the file path, and returns that file.
+func (s *Store) openFile(path string) (file *os.File, err error) {
+	err = guard(func() (err error) {
+		s.db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: lockPatience, FreelistType: bolt.FreelistMapType,
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				f, err := os.OpenFile(name, flag, mode)
+				file = f
+				return f, err
+			},
+		})
+		return err
+	})
+	return file, err
+}
+
+// create makes an empty store. It gets its name when it is whole, so that a file of
+// that name which isn't has lost something.
+func (s *Store) create() error {
+	folder := filepath.Dir(s.path)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	fresh := s.path + ".new"
+	if _, err := s.openFile(fresh); err != nil {
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return fmt.Errorf("%w by another process or graph, which makes it", window.ErrLocked)
+		}
+		return errors.Join(err, os.Remove(fresh)) // of a creation that was cut short; the next try is another
+	}
+	if _, err := os.Stat(s.path); err == nil { // somebody else was faster
+		return errors.Join(s.db.Close(), os.Remove(fresh))
+	}
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		if _, err := tx.CreateBucketIfNotExists([]byte(recordsBucket)); err != nil {
+			return err
+		}
+		meta, err := tx.CreateBucketIfNotExists([]byte(metaBucket))
+		if err != nil {
+			return err
+		}
+		return errors.Join(meta.Put([]byte(formatKey), []byte(format)), total{}.put(meta))
+	})
+	if err := errors.Join(err, s.db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, s.path); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+// check checks that the file is as long as it should be and of our format.
 func (s *Store) check() error {
 	info, err := os.Stat(s.path)
 	if err != nil {
@@ -121,21 +169,15 @@ func (s *Store) check() error {
 	if err != nil {
 		return err
 	}
-	return s.db.Update(func(tx *bolt.Tx) error {
-		if meta := tx.Bucket([]byte(metaBucket)); meta != nil {
-			if got := meta.Get([]byte(formatKey)); string(got) != format {
-				return fmt.Errorf("it has the format %q, and this graphd knows %q: run the graphd that wrote it, or move the file away", got, format)
-			}
-			return nil
+	return s.db.View(func(tx *bolt.Tx) error {
+		meta := tx.Bucket([]byte(metaBucket))
+		if meta == nil {
+			return errTable
 		}
-		if _, err := tx.CreateBucket([]byte(recordsBucket)); err != nil {
-			return err
+		if got := meta.Get([]byte(formatKey)); string(got) != format {
+			return fmt.Errorf("it has the format %q, and this graphd knows %q: run the graphd that wrote it, or move the file away", got, format)
 		}
-		meta, err := tx.CreateBucket([]byte(metaBucket))
-		if err != nil {
-			return err
-		}
-		return errors.Join(meta.Put([]byte(formatKey), []byte(format)), total{}.put(meta))
+		return nil
 	})
 }
 

@@ -66,6 +66,34 @@ func contents(path string) (map[string]string, error) {
 	return records, errors.Join(err, s.Close())
 }
 
+// TestCreationCutShort: what a crash leaves of a store that has never been is no store.
+func TestCreationCutShort(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.db")
+	if _, err := contents(empty); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, 5000, len(whole)} {
+		path := filepath.Join(t.TempDir(), "w.db")
+		if err := os.WriteFile(path+".new", whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		records, err := contents(path)
+		if err != nil { // it has been removed
+			records, err = contents(path)
+		}
+		if err != nil || len(records) > 0 {
+			t.Errorf("%d bytes: %d records, %v; want none", size, len(records), err)
+		}
+		if _, err := os.Stat(path + ".new"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%d bytes: the remains are still there: %v", size, err)
+		}
+	}
+}
+
 func TestLocked(t *testing.T) {
 	path := write(t)
 	s, err := disk.Open(path)
@@ -122,7 +150,7 @@ func TestDamage(t *testing.T) {
 			}
 		}
 	}
-	for _, size := range []int{1, 1000, 5000, len(original) / 2, len(original) - 4096} {
+	for _, size := range []int{0, 1, 1000, 5000, len(original) / 2, len(original) - 4096} {
 		try(fmt.Sprintf("cut off after %d bytes", size), original[:size])
 	}
 	for at := 0; at < len(original); at += 997 {
