@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/message"
+)
+
+// What an MQTT message says about itself, as headers.
+const (
+	payloadFormat  = "Payload Format Indicator"
+	responseTopic  = "Response Topic"
+	messageExpiry  = "Message Expiry Interval"
+	correlation    = "Correlation Data"
+	contentType    = "Content Type"
+	keyProperty    = "Key"       // a record's key as a user property
+	timestampField = "Timestamp" // a record's timestamp, in milliseconds since 1970
+)
+
+// eventPrefixes are those of CloudEvents attributes. The first is what we write.
+var eventPrefixes = [...]string{"ce_", "ce-"}
+
+// errExpired says that a message outlived its expiry inside the graph.
+var errExpired = errors.New("message has expired")
+
+// decode makes a message of a record that arrived at now, and returns how much of it
+// could not be kept. It takes over the record's slices.
+func decode(r *kgo.Record, now time.Time) (m *message.Message, omitted int) {
+	m = &message.Message{Kind: message.Data, Topic: r.Topic, Payload: r.Value}
+	properties := make([]message.Property, 0, len(r.Headers)+2)
+	add := func(key string, value []byte) {
+		if !isText(key) || !isText(string(value)) {
+			omitted++
+			return
+		}
+		properties = append(properties, message.Property{Key: key, Value: string(value)})
+	}
+	// First, so that who looks for them finds these and not headers of the same names,
+	// which a record has that was another record's copy.
+	if r.Key != nil {
+		add(keyProperty, r.Key)
+	}
+	if !r.Timestamp.IsZero() {
+		add(timestampField, strconv.AppendInt(nil, r.Timestamp.UnixMilli(), 10))
+	}
+	prefix := eventPrefix(r.Headers)
+	var e message.Envelope
+	enveloped := false
+	for _, h := range r.Headers {
+		switch {
+		case h.Key == contentType && m.ContentType == "" && isText(string(h.Value)):
+			m.ContentType = string(h.Value)
+		case readEnvelope(&e, h, now):
+			enveloped = true
+		case prefix != "":
+			add(strings.TrimPrefix(h.Key, prefix), h.Value)
+		default:
+			add(h.Key, h.Value)
+		}
+	}
+	if len(properties) > 0 {
+		m.Properties = properties
+	}
+	if enveloped {
+		m.Envelope = &e
+	}
+	return m, omitted
+}
+
+// readEnvelope takes a header that says something about the message into e. One that
+// does not say it as it should is a header like any other.
+func readEnvelope(e *message.Envelope, h kgo.RecordHeader, now time.Time) bool {
+	value := string(h.Value)
+	switch h.Key {
+	case payloadFormat:
+		e.Text = value == "1"
+		return value == "0" || value == "1"
+	case responseTopic:
+		if e.ResponseTopic != "" || value == "" || !isText(value) || strings.ContainsAny(value, "+#") {
+			return false
+		}
+		e.ResponseTopic = value
+		return true
+	case correlation:
+		if e.Correlation != nil || h.Value == nil || len(h.Value) > math.MaxUint16 {
+			return false
+		}
+		e.Correlation = h.Value
+		return true
+	case messageExpiry:
+		seconds, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || !e.Expires.IsZero() {
+			return false
+		}
+		e.Expires = now.Add(time.Duration(seconds) * time.Second)
+		return true
+	}
+	return false
+}
+
+// eventPrefix returns the prefix of the headers that are attributes of an event; empty
+// where the record is none.
+func eventPrefix(headers []kgo.RecordHeader) string {
+	for _, h := range headers {
+		for _, prefix := range eventPrefixes {
+			if h.Key == prefix+"specversion" {
+				return prefix
+			}
+		}
+	}
+	return ""
+}
+
+// isText reports whether s can be part of a user property, which is an MQTT string,
+// section 1.5.4.
+func isText(s string) bool {
+	return len(s) <= math.MaxUint16 && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+// encode makes a record of m for topic at now. The error is errExpired where m is not
+// worth sending any more.
+func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.Record, error) {
+	if e := m.Envelope; e != nil && !e.Expires.IsZero() && !now.Before(e.Expires) {
+		return nil, errExpired
+	}
+	r := &kgo.Record{Topic: topic, Value: m.Payload, Timestamp: now}
+	if r.Value == nil {
+		r.Value = []byte{} // nil would say that the key is deleted
+	}
+	if text, ok := m.Property(endpoint.StampProperty); ok {
+		if stamp, err := hlc.Parse(text); err == nil && stamp.Millis <= math.MaxInt64 {
+			r.Timestamp = time.UnixMilli(int64(stamp.Millis))
+		}
+	}
+	switch c.Partitioning {
+	case TopicPartition:
+		r.Key = []byte(m.Topic)
+	case PropertyPartition:
+		if value, ok := m.Property(c.PartitionProperty); ok {
+			r.Key = []byte(value)
+		}
+	}
+	if c.OmitProperties {
+		return r, nil
+	}
+	properties, event := c.event(m, topic, now)
+	r.Headers = make([]kgo.RecordHeader, 0, len(properties)+2)
+	add := func(key string, value []byte) {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: value})
+	}
+	if e := m.Envelope; e != nil {
+		if e.Text {
+			add(payloadFormat, []byte("1"))
+		}
+		if e.ResponseTopic != "" {
+			add(responseTopic, []byte(e.ResponseTopic))
+		}
+		if !e.Expires.IsZero() { // rounded up: it has not expired yet
+			seconds := (e.Expires.Sub(now) + time.Second - 1) / time.Second
+			add(messageExpiry, strconv.AppendInt(nil, int64(seconds), 10))
+		}
+		if e.Correlation != nil {
+			add(correlation, e.Correlation)
+		}
+	}
+	if m.ContentType != "" {
+		add(contentType, []byte(m.ContentType))
+	}
+	for _, p := range properties {
+		key := p.Key
+		if event && isEventAttribute(key) {
+			key = eventPrefixes[0] + key
+		}
+		add(key, []byte(p.Value))
+	}
+	return r, nil
+}
+
+// event returns the properties of m with the attributes of the event that it is, and
+// whether it is one.
+func (c *Config) event(m *message.Message, topic string, now time.Time) ([]message.Property, bool) {
+	properties := m.Properties
+	missing := false
+	for _, key := range [...]string{"specversion", "type", "source", "id"} {
+		if _, ok := m.Property(key); !ok {
+			missing = true
+		}
+	}
+	if missing && c.CloudEvents == Propagate {
+		return properties, false
+	}
+	set := func(key, value string, keep bool) {
+		for i, p := range properties {
+			if p.Key == key {
+				if !keep && p.Value != value {
+					changed := append([]message.Property(nil), properties...)
+					changed[i].Value = value
+					properties = changed
+				}
+				return
+			}
+		}
+		properties = append(properties[:len(properties):len(properties)], message.Property{Key: key, Value: value})
+	}
+	if c.CloudEvents == CreateOrRemap {
+		set("specversion", "1.0", true)
+		set("type", "ms.aio-dataflow.telemetry", true)
+		set("source", c.EventSource, true)
+		if _, ok := m.Property("id"); !ok {
+			set("id", c.NewID(), true)
+		}
+		set("subject", topic, true)
+		set("time", now.UTC().Format(time.RFC3339Nano), true)
+	}
+	if m.ContentType != "" {
+		set("datacontenttype", m.ContentType, false)
+	}
+	return properties, true
+}
+
+// isEventAttribute reports whether a property is an attribute that CloudEvents 1.0
+// defines.
+func isEventAttribute(key string) bool {
+	switch key {
+	case "specversion", "type", "source", "id", "subject", "time", "datacontenttype", "dataschema":
+		return true
+	}
+	return false
+}

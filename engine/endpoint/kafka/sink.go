@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wasm-graph/graphd/engine/message"
+)
+
+// ErrClosed reports a Send to a sink that has ended, or is ending.
+var ErrClosed = errors.New("sink is closed")
+
+// Sink produces records to a topic. Its methods may be called from any goroutine; Run
+// is called once.
+type Sink struct {
+	config Config
+	topic  string
+	link   *link
+	window int // records that may be under way
+	budget int // their bytes
+	stats  struct{ sent, refused, expired atomic.Uint64 }
+
+	mu         sync.Mutex
+	changed    sync.Cond      // room, connection, client or closed changed
+	client     *kgo.Client    // guarded by mu: nil before and after Run
+	queue      []*publication // guarded by mu: accepted and not confirmed, oldest first
+	bytes      int            // guarded by mu: of the queue
+	closed     bool           // guarded by mu: nothing more is accepted
+	empty      chan struct{}  // closed when closed and nothing is left to confirm
+	confirming bool           // guarded by mu: somebody is calling done functions
+	suspects   int            // guarded by mu: publications to be sent again, alone
+	alone      bool           // guarded by mu: one of these is under way
+	failed     chan error     // why going on is pointless
+	full       chan struct{}  // there is no room: what waits for others is to be sent
+}
+
+// publication is one accepted message.
+type publication struct {
+	record   *kgo.Record
+	size     int
+	done     func(error)
+	suspect  bool // refused with others in its batch, and not sent again yet
+	alone    bool // sent in a batch of its own
+	answered bool // nothing is left to do but to call done
+	err      error
+}
+
+// SinkStats counts what a sink did since it was made.
+type SinkStats struct {
+	Sent    uint64 // records that the brokers have
+	Refused uint64 // messages that can never be delivered
+	Expired uint64 // messages whose expiry passed before they could be sent
+}
+
+// NewSink returns a sink that produces every message to topic or, where topic is empty,
+// to the topic that the message has.
+func NewSink(config Config, topic string) (*Sink, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if topic != "" {
+		if err := CheckTopic(topic); err != nil {
+			return nil, fmt.Errorf("kafka: configure client %s: topic %q: %w", config.ClientID, topic, err)
+		}
+	}
+	s := &Sink{
+		config: config.withDefaults(), topic: topic,
+		empty: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
+	}
+	s.window, s.budget = min(s.config.Batching.MaxMessages, maxRecords), maxBytes
+	if n := s.config.Batching.MaxBytes; n < usualBytes {
+		s.budget = n
+	}
+	s.changed.L = &s.mu
+	s.link = newLink(s.config, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
+	return s, nil
+}
+
+// Connected reports whether a broker answers.
+func (s *Sink) Connected() bool { return s.link.up() }
+
+// Stats returns the counters.
+func (s *Sink) Stats() SinkStats {
+	return SinkStats{Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(), Expired: s.stats.expired.Load()}
+}
+
+// options returns what makes the client a producer as configured.
+func (s *Sink) options() []kgo.Opt {
+	c := s.config
+	options := append(c.options(s.link),
+		kgo.AllowAutoTopicCreation(),
+		kgo.ProducerLinger(c.Batching.Latency),
+		kgo.ProducerBatchMaxBytes(int32(max(c.Batching.MaxBytes, usualBytes))),
+		kgo.MaxBufferedRecords(2*maxRecords), // ours is the lower bound
+	)
+	switch c.Acks {
+	case AllAcks:
+		options = append(options, kgo.RequiredAcks(kgo.AllISRAcks()))
+	case OneAck: // without sequence numbers, one request at a time keeps the order
+		options = append(options, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
+	case NoAcks:
+		options = append(options, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
+	}
+	codec := kgo.NoCompression()
+	switch c.Compression {
+	case Gzip:
+		codec = kgo.GzipCompression()
+	case Snappy:
+		codec = kgo.SnappyCompression()
+	case LZ4:
+		codec = kgo.Lz4Compression()
+	}
+	options = append(options, kgo.ProducerBatchCompression(codec))
+	var partitioner kgo.Partitioner
+	switch c.Partitioning {
+	case RoundRobin:
+		partitioner = kgo.RoundRobinPartitioner()
+	case StaticPartition:
+		sum := fnv.New32a()
+		sum.Write([]byte(c.ClientID))
+		number := int(sum.Sum32() >> 1)
+		partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+			return func(_ *kgo.Record, partitions int) int { return number % partitions }
+		})
+	default:
+		partitioner = kgo.StickyKeyPartitioner(nil)
+	}
+	return append(options, kgo.RecordPartitioner(partitioner))
+}
+
+// Run implements endpoint.Sink. What is still unconfirmed when it returns, after
+// DrainTimeout at the latest, stays so: its done functions are never called.
+func (s *Sink) Run(ctx context.Context) error {
+	client, err := kgo.NewClient(s.options()...)
+	if err != nil {
+		s.close()
+		return fmt.Errorf("kafka: configure client %s: %w", s.config.ClientID, err)
+	}
+	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	helpers.Go(func() {
+		if err := s.link.watch(online, client); err != nil {
+			s.fail(err)
+		}
+	})
+	helpers.Go(func() { s.hurry(online, client) })
+	s.mu.Lock()
+	s.client = client
+	s.changed.Broadcast()
+	s.mu.Unlock()
+
+	select {
+	case err = <-s.failed:
+		s.close()
+	case <-ctx.Done():
+		s.close()
+		err = s.drain(client)
+	}
+	s.mu.Lock()
+	s.client = nil
+	s.mu.Unlock()
+	disconnect()
+	helpers.Wait()
+	client.Close()
+	if err != nil {
+		return fmt.Errorf("kafka: produce as %s: %w", s.config.ClientID, err)
+	}
+	return nil
+}
+
+// hurry sends what waits for more when there can't be more.
+func (s *Sink) hurry(ctx context.Context, client *kgo.Client) {
+	for {
+		select {
+		case <-s.full:
+			client.Flush(ctx) //nolint:errcheck // ctx has ended, then
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reportFull makes the client send what it has. The caller holds mu.
+func (s *Sink) reportFull() {
+	if s.config.Batching.Latency == 0 {
+		return
+	}
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
+}
+
+// drain waits for what is under way.
+func (s *Sink) drain(client *kgo.Client) error {
+	ending, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
+	defer cancel()
+	var flusher sync.WaitGroup
+	flusher.Go(func() { client.Flush(ending) }) //nolint:errcheck // ending tells
+	defer flusher.Wait()
+	select {
+	case <-s.empty:
+		cancel()
+	case err := <-s.failed:
+		cancel()
+		return err
+	case <-ending.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.config.Logger.Warn("kafka: ending with unconfirmed messages", "client", s.config.ClientID, "count", len(s.queue))
+	}
+	return nil
+}
+
+// fail ends Run.
+func (s *Sink) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Send implements endpoint.Sink.
+func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) error {
+	topic := s.topic
+	if topic == "" {
+		topic = m.Topic
+	}
+	record, err := s.config.encode(m, topic, time.Now())
+	if err == nil && s.topic == "" {
+		if err = CheckTopic(topic); err != nil {
+			err = fmt.Errorf("topic %q: %w", topic, err)
+		}
+	}
+	p := &publication{record: record, done: done}
+	if record != nil {
+		p.size = len(record.Value) + len(record.Key)
+		for _, h := range record.Headers {
+			p.size += len(h.Key) + len(h.Value)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.room(ctx, p.size); err != nil {
+		return err
+	}
+	s.queue = append(s.queue, p)
+	s.bytes += p.size
+	switch {
+	case errors.Is(err, errExpired):
+		p.answered = true
+		s.stats.expired.Add(1)
+		s.confirm()
+	case err != nil:
+		s.refuse(p, err)
+		s.confirm()
+	default:
+		s.produce(p)
+		if len(s.queue) >= s.window || s.bytes >= s.budget {
+			s.reportFull()
+		}
+	}
+	return nil
+}
+
+// room waits until a message of that size can be accepted. The caller holds mu.
+func (s *Sink) room(ctx context.Context, size int) error {
+	full := func() bool {
+		return s.client == nil || !s.link.up() || s.suspects > 0 || len(s.queue) >= s.window || len(s.queue) > 0 && s.bytes+size > s.budget
+	}
+	if full() && !s.closed {
+		defer context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.changed.Broadcast()
+		})()
+	}
+	for full() && !s.closed && ctx.Err() == nil {
+		s.reportFull()
+		s.changed.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed {
+		return fmt.Errorf("kafka: send as %s: %w", s.config.ClientID, ErrClosed)
+	}
+	return nil
+}
+
+// produce hands p to the client, which neither blocks, having room for more than we
+// accept, nor calls back from here. The caller holds mu.
+func (s *Sink) produce(p *publication) {
+	s.client.Produce(context.Background(), p.record, func(_ *kgo.Record, err error) { s.answer(p, err) })
+}
+
+// answer takes what became of p.
+func (s *Sink) answer(p *publication, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.alone {
+		s.alone = false
+	}
+	switch {
+	case err == nil:
+		p.answered = true
+		s.stats.sent.Add(1)
+	case s.client == nil || errors.Is(err, kgo.ErrClientClosed):
+		return // nobody knows
+	case errors.Is(err, kerr.MessageTooLarge) && !p.alone:
+		// It may be the batch that is too large.
+		p.suspect = true
+		s.suspects++
+	case blamesRecord(err):
+		s.refuse(p, err)
+	default:
+		s.fail(err)
+		return
+	}
+	s.confirm()
+	s.retry()
+}
+
+// blamesRecord reports whether err is about what one record is, so that others may do
+// better.
+func blamesRecord(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.InvalidTimestamp)
+}
+
+// retry sends the oldest suspect alone once everything else has its answer: so many
+// records are under way as are in nobody's hands but the brokers'. The caller holds mu.
+func (s *Sink) retry() {
+	if s.suspects == 0 || s.alone || s.client == nil {
+		return
+	}
+	var oldest *publication
+	for _, p := range s.queue {
+		switch {
+		case p.suspect && oldest == nil:
+			oldest = p
+		case !p.suspect && !p.answered:
+			return
+		}
+	}
+	oldest.suspect, oldest.alone, s.alone = false, true, true
+	s.suspects--
+	r := *oldest.record // the client has written into the old one
+	oldest.record = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+	s.produce(oldest)
+}
+
+// refuse answers p with why it can never be delivered. The caller holds mu.
+func (s *Sink) refuse(p *publication, err error) {
+	p.answered = true
+	p.err = fmt.Errorf("kafka: produce as %s: %w", s.config.ClientID, err)
+	s.stats.refused.Add(1)
+}
+
+// confirm calls the done functions of the answered publications at the front, in
+// order. While one goroutine does so, others leave theirs to it. The caller holds mu,
+// which is released during the calls.
+func (s *Sink) confirm() {
+	if s.confirming {
+		return
+	}
+	s.confirming = true
+	for len(s.queue) > 0 && s.queue[0].answered {
+		p := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		s.bytes -= p.size
+		s.mu.Unlock()
+		p.done(p.err)
+		s.mu.Lock()
+		s.changed.Broadcast()
+	}
+	s.confirming = false
+	s.reportEmpty()
+}
+
+// close refuses further messages.
+func (s *Sink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.changed.Broadcast()
+	s.reportEmpty()
+}
+
+// reportEmpty tells Run that nothing is left to wait for. The caller holds mu.
+func (s *Sink) reportEmpty() {
+	if !s.closed || s.confirming || len(s.queue) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
