@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/wasm-graph/graphd/conformance/services/programs"
 	"github.com/wasm-graph/graphd/operators/build"
 )
 
@@ -78,7 +78,7 @@ var registries = map[string]func(*testing.T) string{
 
 func dockerRegistry(t *testing.T) string {
 	t.Helper()
-	addr, dir := freeAddress(t), t.TempDir()
+	addr, dir := programs.FreeAddress(t), t.TempDir()
 	config := filepath.Join(dir, "config.yml")
 	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), addr)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
@@ -90,19 +90,9 @@ func dockerRegistry(t *testing.T) string {
 
 func ourRegistry(t *testing.T) string {
 	t.Helper()
-	addr := freeAddress(t)
+	addr := programs.FreeAddress(t)
 	start(t, addr, graphctl, "registry", "serve", "--dir", t.TempDir(), "--addr", addr)
 	return addr
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start runs a registry until the test ends, and waits until it answers.
@@ -132,19 +122,6 @@ func start(t *testing.T, addr, name string, args ...string) {
 			t.Fatalf("%s: %v\n%s", cmd, err, out.Bytes())
 		}
 	}
-}
-
-// command runs a program that must succeed, and returns what it prints.
-func command(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", cmd, err, out, stderr.Bytes())
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // refused runs a program that must fail.
@@ -181,7 +158,7 @@ func each(t *testing.T, test func(t *testing.T, host string, files map[string]st
 				"graph-simple": write(t, "graph-simple.yaml", definition),
 			}
 			for name, file := range files {
-				command(t, graphctl, "push", file, "http://"+host+"/plant/"+name+":1.0.0")
+				programs.Run(t, graphctl, "push", file, "http://"+host+"/plant/"+name+":1.0.0")
 			}
 			test(t, host, files)
 		})
@@ -220,14 +197,14 @@ else:
 	each(t, func(t *testing.T, host string, files map[string]string) {
 		for name, file := range files {
 			dir := t.TempDir()
-			command(t, "oras-python", "-c", script, "pull", host+"/plant/"+name+":1.0.0", dir)
+			programs.Run(t, "oras-python", "-c", script, "pull", host+"/plant/"+name+":1.0.0", dir)
 			equalFiles(t, filepath.Join(dir, filepath.Base(file)), file)
 
 			dir = t.TempDir()
-			command(t, "oras-python", "-c", script, "push", host+"/theirs/"+name+":1.0.0", file)
-			command(t, graphctl, "pull", "http://"+host+"/theirs/"+name+":1.0.0", "-o", dir)
+			programs.Run(t, "oras-python", "-c", script, "push", host+"/theirs/"+name+":1.0.0", file)
+			programs.Run(t, graphctl, "pull", "http://"+host+"/theirs/"+name+":1.0.0", "-o", dir)
 			equalFiles(t, filepath.Join(dir, filepath.Base(file)), file)
-			command(t, graphctl, "inspect", "http://"+host+"/theirs/"+name+":1.0.0")
+			programs.Run(t, graphctl, "inspect", "http://"+host+"/theirs/"+name+":1.0.0")
 		}
 	})
 }
@@ -238,20 +215,20 @@ func TestSkopeo(t *testing.T) {
 	each(t, func(t *testing.T, host string, files map[string]string) {
 		layout := t.TempDir()
 		for name := range files {
-			want := command(t, graphctl, "resolve", "http://"+host+"/plant/"+name+":1.0.0")
+			want := programs.Run(t, graphctl, "resolve", "http://"+host+"/plant/"+name+":1.0.0")
 			source := "docker://" + host + "/plant/" + name + ":1.0.0"
-			command(t, "skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false", source, "docker://"+host+"/copied/"+name+":1.0.0")
-			if got := command(t, graphctl, "resolve", "http://"+host+"/copied/"+name+":1.0.0"); got != want {
+			programs.Run(t, "skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false", source, "docker://"+host+"/copied/"+name+":1.0.0")
+			if got := programs.Run(t, graphctl, "resolve", "http://"+host+"/copied/"+name+":1.0.0"); got != want {
 				t.Errorf("copied, %s is %s, was %s", name, got, want)
 			}
-			command(t, "skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false", source, "oci:"+layout+":"+name+":1.0.0")
-			if got := command(t, graphctl, "resolve", "oci-layout:"+layout+":"+name+":1.0.0"); got != want {
+			programs.Run(t, "skopeo", "copy", "-q", "--preserve-digests", "--src-tls-verify=false", source, "oci:"+layout+":"+name+":1.0.0")
+			if got := programs.Run(t, graphctl, "resolve", "oci-layout:"+layout+":"+name+":1.0.0"); got != want {
 				t.Errorf("in a layout, %s is %s, was %s", name, got, want)
 			}
 			ours := t.TempDir()
-			command(t, graphctl, "copy", "http://"+host+"/plant/"+name+":1.0.0", "oci-layout:"+ours)
-			command(t, "skopeo", "copy", "-q", "--preserve-digests", "--dest-tls-verify=false", "oci:"+ours+":plant/"+name+":1.0.0", "docker://"+host+"/again/"+name+":1.0.0")
-			if got := command(t, graphctl, "resolve", "http://"+host+"/again/"+name+":1.0.0"); got != want {
+			programs.Run(t, graphctl, "copy", "http://"+host+"/plant/"+name+":1.0.0", "oci-layout:"+ours)
+			programs.Run(t, "skopeo", "copy", "-q", "--preserve-digests", "--dest-tls-verify=false", "oci:"+ours+":plant/"+name+":1.0.0", "docker://"+host+"/again/"+name+":1.0.0")
+			if got := programs.Run(t, graphctl, "resolve", "http://"+host+"/again/"+name+":1.0.0"); got != want {
 				t.Errorf("out of our layout, %s is %s, was %s", name, got, want)
 			}
 		}
@@ -262,20 +239,20 @@ func TestCrane(t *testing.T) {
 	each(t, func(t *testing.T, host string, files map[string]string) {
 		other := registries["go-containerregistry"](t)
 		for name := range files {
-			want := command(t, graphctl, "resolve", "http://"+host+"/plant/"+name+":1.0.0")
-			if got := command(t, "crane", "digest", host+"/plant/"+name+":1.0.0"); got != want {
+			want := programs.Run(t, graphctl, "resolve", "http://"+host+"/plant/"+name+":1.0.0")
+			if got := programs.Run(t, "crane", "digest", host+"/plant/"+name+":1.0.0"); got != want {
 				t.Errorf("crane says that %s is %s, want %s", name, got, want)
 			}
-			if got := command(t, "crane", "ls", host+"/plant/"+name); got != "1.0.0" {
+			if got := programs.Run(t, "crane", "ls", host+"/plant/"+name); got != "1.0.0" {
 				t.Errorf("crane lists %q", got)
 			}
-			command(t, "crane", "validate", "--remote", host+"/plant/"+name+":1.0.0", "--fast")
-			command(t, "crane", "copy", host+"/plant/"+name+":1.0.0", other+"/copied/"+name+":2")
-			if got := command(t, graphctl, "resolve", "http://"+other+"/copied/"+name+":2"); got != want {
+			programs.Run(t, "crane", "validate", "--remote", host+"/plant/"+name+":1.0.0", "--fast")
+			programs.Run(t, "crane", "copy", host+"/plant/"+name+":1.0.0", other+"/copied/"+name+":2")
+			if got := programs.Run(t, graphctl, "resolve", "http://"+other+"/copied/"+name+":2"); got != want {
 				t.Errorf("copied, %s is %s, was %s", name, got, want)
 			}
-			command(t, graphctl, "copy", "http://"+other+"/copied/"+name+":2", "http://"+host+"/back/"+name+":2")
-			if got := command(t, "crane", "digest", host+"/back/"+name+":2"); got != want {
+			programs.Run(t, graphctl, "copy", "http://"+other+"/copied/"+name+":2", "http://"+host+"/back/"+name+":2")
+			if got := programs.Run(t, "crane", "digest", host+"/back/"+name+":2"); got != want {
 				t.Errorf("copied back, %s is %s, was %s", name, got, want)
 			}
 		}
@@ -290,8 +267,8 @@ func TestCosign(t *testing.T) {
 	pair := func(name string, args ...string) (private, public string) {
 		t.Helper()
 		private, public = filepath.Join(keys, name+".key"), filepath.Join(keys, name+".pub")
-		command(t, "openssl", append([]string{"genpkey", "-out", private}, args...)...)
-		command(t, "openssl", "pkey", "-in", private, "-pubout", "-out", public)
+		programs.Run(t, "openssl", append([]string{"genpkey", "-out", private}, args...)...)
+		programs.Run(t, "openssl", "pkey", "-in", private, "-pubout", "-out", public)
 		return private, public
 	}
 	verify := func(key, ref string, more ...string) []string {
@@ -299,7 +276,7 @@ func TestCosign(t *testing.T) {
 	}
 	each(t, func(t *testing.T, host string, _ map[string]string) {
 		ref := host + "/plant/temperature"
-		pinned := ref + "@" + command(t, graphctl, "resolve", "http://"+ref+":1.0.0")
+		pinned := ref + "@" + programs.Run(t, graphctl, "resolve", "http://"+ref+":1.0.0")
 		for name, args := range map[string][]string{
 			"ecdsa": {"-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"},
 			"rsa":   {"-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"},
@@ -307,26 +284,26 @@ func TestCosign(t *testing.T) {
 			for _, format := range []string{"simplesigning", "bundle"} {
 				private, public := pair(name+"-"+format, args...)
 				refused(t, "cosign", verify(public, pinned)...)
-				command(t, graphctl, "sign", "http://"+ref+":1.0.0", "--key", private, "--format", format)
-				command(t, "cosign", verify(public, pinned, fmt.Sprintf("--new-bundle-format=%t", format == "bundle"))...)
+				programs.Run(t, graphctl, "sign", "http://"+ref+":1.0.0", "--key", private, "--format", format)
+				programs.Run(t, "cosign", verify(public, pinned, fmt.Sprintf("--new-bundle-format=%t", format == "bundle"))...)
 			}
 		}
 		for _, format := range []string{"simplesigning", "bundle"} {
 			prefix := filepath.Join(keys, "cosign-"+format)
 			if _, err := os.Stat(prefix + ".key"); err != nil {
-				command(t, "cosign", "generate-key-pair", "--output-key-prefix", prefix)
+				programs.Run(t, "cosign", "generate-key-pair", "--output-key-prefix", prefix)
 			}
 			refused(t, graphctl, "verify", "http://"+ref+":1.0.0", "--key", prefix+".pub")
-			command(t, "cosign", "sign", "--key", prefix+".key", "--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry", "--yes",
+			programs.Run(t, "cosign", "sign", "--key", prefix+".key", "--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry", "--yes",
 				fmt.Sprintf("--new-bundle-format=%t", format == "bundle"), pinned)
-			out := command(t, graphctl, "verify", "http://"+ref+":1.0.0", "--key", prefix+".pub", "-o", "json")
+			out := programs.Run(t, graphctl, "verify", "http://"+ref+":1.0.0", "--key", prefix+".pub", "-o", "json")
 			if !strings.Contains(out, fmt.Sprintf("%q: %q", "format", format)) {
 				t.Errorf("%s was not taken for a %s:\n%s", prefix, format, out)
 			}
 			// And ours with a key of theirs.
-			command(t, graphctl, "sign", "http://"+host+"/plant/graph-simple:1.0.0", "--key", prefix+".key", "--format", format)
-			graph := host + "/plant/graph-simple@" + command(t, graphctl, "resolve", "http://"+host+"/plant/graph-simple:1.0.0")
-			command(t, "cosign", verify(prefix+".pub", graph, fmt.Sprintf("--new-bundle-format=%t", format == "bundle"))...)
+			programs.Run(t, graphctl, "sign", "http://"+host+"/plant/graph-simple:1.0.0", "--key", prefix+".key", "--format", format)
+			graph := host + "/plant/graph-simple@" + programs.Run(t, graphctl, "resolve", "http://"+host+"/plant/graph-simple:1.0.0")
+			programs.Run(t, "cosign", verify(prefix+".pub", graph, fmt.Sprintf("--new-bundle-format=%t", format == "bundle"))...)
 		}
 	})
 }

@@ -8,16 +8,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/wasm-graph/graphd/conformance/services/mosquitto"
+	"github.com/wasm-graph/graphd/conformance/services/programs"
 )
 
 // published is where the definitions look for their modules.
@@ -36,7 +34,7 @@ var places = map[string]func(*testing.T) string{
 func everywhere(t *testing.T, sample, graph string, modules []string, test func(t *testing.T, broker *mosquitto.Broker)) {
 	built := t.TempDir()
 	for _, module := range modules {
-		command(t, graphctl, "build", "../../operators/"+module, "-o", filepath.Join(built, module+".wasm"))
+		programs.Run(t, graphctl, "build", "../../operators/"+module, "-o", filepath.Join(built, module+".wasm"))
 	}
 	cache := t.TempDir()
 	for name, place := range places {
@@ -47,12 +45,14 @@ func everywhere(t *testing.T, sample, graph string, modules []string, test func(
 				separator = ":"
 			}
 			for _, module := range modules {
-				command(t, graphctl, "push", filepath.Join(built, module+".wasm"), host+separator+published+module+":1.0.0")
+				programs.Run(t, graphctl, "push", filepath.Join(built, module+".wasm"), host+separator+published+module+":1.0.0")
 			}
-			command(t, graphctl, "push", "../../graphs/"+graph+".yaml", host+separator+published+"graph-"+graph+":1.0.0")
+			programs.Run(t, graphctl, "push", "../../graphs/"+graph+".yaml", host+separator+published+"graph-"+graph+":1.0.0")
 			broker := mosquitto.Start(t, mosquitto.Options{})
-			dir := resources(t, "../../samples/"+sample+"/resources", "file://../../../build/artifacts", host, "localhost:1883", broker.Addr)
-			whileRunning(t, dir, cache, func() { test(t, broker) })
+			dir := programs.Resources(t, []string{"../../samples/" + sample + "/resources"},
+				"file://../../../build/artifacts", host, "localhost:1883", broker.Addr)
+			programs.Graphd(t, graphd, dir, "XDG_CACHE_HOME="+cache)
+			test(t, broker)
 		})
 	}
 }
@@ -107,64 +107,4 @@ func TestComplexSample(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})
-}
-
-// resources copies a folder of resources with some text replaced: pairs of old and new.
-func resources(t *testing.T, from string, changes ...string) string {
-	t.Helper()
-	files, err := filepath.Glob(from + "/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	dir := t.TempDir()
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(strings.NewReplacer(changes...).Replace(string(text))), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// whileRunning runs graphd with the resources in dir, calls meanwhile once it is ready,
-// and stops it.
-func whileRunning(t *testing.T, dir, cache string, meanwhile func()) {
-	t.Helper()
-	addr := freeAddress(t)
-	var out bytes.Buffer
-	cmd := exec.Command(graphd, "run", "-f", dir, "--addr", addr, "--data-dir", filepath.Join(dir, "data"))
-	cmd.Stderr = &out
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("graphd: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("graphd said:\n%s", out.Bytes())
-		}
-	}()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(patience); ; <-look.C {
-		if response, err := http.Get("http://" + addr + "/readyz"); err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				break
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("graphd is not ready after %v", patience)
-			return
-		}
-	}
-	meanwhile()
 }

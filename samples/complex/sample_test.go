@@ -11,35 +11,19 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/wasm-graph/graphd/conformance/services/programs"
 	"github.com/wasm-graph/graphd/engine/nn"
 	"github.com/wasm-graph/graphd/engine/nn/nntest"
 	"github.com/wasm-graph/graphd/engine/nn/purego"
 	"github.com/wasm-graph/graphd/samples/complex/pictures"
 )
 
-// program builds a program of this repository and returns its path.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), name)
-	command(t, "go", "build", "-o", out, "../../cmd/"+name)
-	return out
-}
-
-// command runs a command that must succeed.
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", cmd, err, output)
-	}
-}
-
 // artifacts makes the folder that serves as a registry, as "make operators" does.
 func artifacts(t *testing.T, graphctl string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"window", "snapshot", "format", "temperature", "humidity", "collection", "enrichment"} {
-		command(t, graphctl, "build", "../../operators/"+name, "-o", filepath.Join(dir, name+".wasm"))
+		programs.Run(t, graphctl, "build", "../../operators/"+name, "-o", filepath.Join(dir, name+".wasm"))
 	}
 	definition, err := os.ReadFile("../../graphs/complex.yaml")
 	if err != nil {
@@ -52,7 +36,7 @@ func artifacts(t *testing.T, graphctl string) string {
 }
 
 func TestGraphctlRun(t *testing.T) {
-	graphctl := program(t, "graphctl")
+	graphctl := programs.Build(t, "graphctl")
 	modules := artifacts(t, graphctl)
 	want, err := os.ReadFile("expected.jsonl")
 	if err != nil {

@@ -7,33 +7,23 @@ package complex_test
 import (
 	"bytes"
 	"encoding/json"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/wasm-graph/graphd/conformance/services/mosquitto"
+	"github.com/wasm-graph/graphd/conformance/services/programs"
 	"github.com/wasm-graph/graphd/engine/recording"
 )
-
-// patience is how long the test waits for what must happen.
-const patience = 60 * time.Second
 
 // TestGraphd runs the sample's resources between a real broker and its own clients. The
 // messages come without stamps, so which window they fall into is up to the clock: what
 // comes out, in one message or two, has to be all of it.
 func TestGraphd(t *testing.T) {
-	graphctl, graphd := program(t, "graphctl"), program(t, "graphd")
+	graphctl, graphd := programs.Build(t, "graphctl"), programs.Build(t, "graphd")
 	broker := mosquitto.Start(t, mosquitto.Options{})
 	results := broker.Subscribe("-q", "1", "-t", "analytics/sensor/processed")
-	dir := resources(t, broker, artifacts(t, graphctl))
-	stop := run(t, graphd, dir)
-	defer stop()
+	programs.Graphd(t, graphd, programs.Resources(t, []string{"resources"},
+		"file://../../../build/artifacts", "file://"+artifacts(t, graphctl), "localhost:1883", broker.Addr))
 	publishInput(t, broker)
 
 	var temperatures, humidities int
@@ -78,72 +68,5 @@ func publishInput(t *testing.T, broker *mosquitto.Broker) {
 			t.Fatal(err)
 		}
 		broker.PublishFrom(bytes.NewReader(r.Payload), "-q", "1", "-s", "-t", r.Topic)
-	}
-}
-
-// resources copies the sample's resources, with the broker and the artifacts of this
-// test in them.
-func resources(t *testing.T, broker *mosquitto.Broker, modules string) string {
-	t.Helper()
-	dir := t.TempDir()
-	files, err := filepath.Glob("resources/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v: %v", files, err)
-	}
-	change := strings.NewReplacer("file://../../../build/artifacts", "file://"+modules, "localhost:1883", broker.Addr)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(change.Replace(string(text))), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// run starts graphd, waits until it is ready, and returns what stops it.
-func run(t *testing.T, graphd, dir string) (stop func()) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	cmd := exec.Command(graphd, "run", "-f", dir, "--addr", addr, "--data-dir", filepath.Join(dir, "data"))
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("graphd: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("graphd said:\n%s", log.Bytes())
-		}
-	}
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(patience); ; <-look.C {
-		response, err := http.Get("http://" + addr + "/readyz")
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return stop
-			}
-		}
-		if time.Now().After(deadline) {
-			stop()
-			t.Fatalf("graphd is not ready after %v:\n%s", patience, log.Bytes())
-		}
 	}
 }

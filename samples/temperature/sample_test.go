@@ -10,30 +10,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/wasm-graph/graphd/conformance/services/programs"
 )
-
-// program builds a program of this repository and returns its path.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), name)
-	command(t, "go", "build", "-o", out, "../../cmd/"+name)
-	return out
-}
-
-// command runs a command that must succeed.
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", cmd, err, output)
-	}
-}
 
 // artifacts makes the folder that serves as a registry, as "make operators" does.
 func artifacts(t *testing.T, graphctl string) string {
 	t.Helper()
 	dir := t.TempDir()
-	command(t, graphctl, "build", "../../operators/temperature", "-o", filepath.Join(dir, "temperature.wasm"))
+	programs.Run(t, graphctl, "build", "../../operators/temperature", "-o", filepath.Join(dir, "temperature.wasm"))
 	definition, err := os.ReadFile("../../graphs/simple.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +30,7 @@ func artifacts(t *testing.T, graphctl string) string {
 }
 
 func TestGraphctlRun(t *testing.T) {
-	graphctl := program(t, "graphctl")
+	graphctl := programs.Build(t, "graphctl")
 	modules := artifacts(t, graphctl)
 	want, err := os.ReadFile("expected.jsonl")
 	if err != nil {
