@@ -222,6 +222,7 @@ func (i *Instance) callImport(ctx context.Context, n int, t *link.Trampoline, st
 func (i *Instance) lowered(p *part, t *link.Trampoline, f *abi.Frame, v value.Value, stack []uint64) {
 	i.check(t, t.Signature.LowerResult(f, v, stack))
 	i.check(t, f.Done())
+	i.charge(callUnits + f.Work())
 	if t.Async {
 		stack[0] = returned
 	}

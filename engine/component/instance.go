@@ -34,7 +34,7 @@ type InstanceConfig struct {
 	Deadline, Start time.Duration
 	// Fuel, when not 0, bounds each call in units of guest work (about one
 	// instruction each) instead of time, so that where a call is stopped does not
-	// depend on the machine.
+	// depend on the machine. Calls of the host cost a guest by what they pass.
 	Fuel uint64
 	// Now reads the clock that deadlines are measured with; default time.Now. It is
 	// only read when a guest has worked for about a quarter of a millisecond.

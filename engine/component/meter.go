@@ -21,6 +21,7 @@ type meter struct {
 	limit   time.Duration   // <= 0: none
 	started time.Time       // zero until the first tick
 	fuel    uint64          // used since the call began
+	host    uint64          // fuel for work of the host's, since it was last paid
 	context context.Context // the call's, with its deadline; nil until a host function asks
 	cancel  context.CancelFunc
 }
@@ -28,7 +29,7 @@ type meter struct {
 // enter begins a call from outside.
 func (i *Instance) enter(ctx context.Context, limit time.Duration) {
 	i.context.Context = ctx
-	i.meter.limit, i.meter.started, i.meter.fuel = limit, time.Time{}, 0
+	i.meter.limit, i.meter.started, i.meter.fuel, i.meter.host = limit, time.Time{}, 0, 0
 }
 
 // leave ends it.
@@ -46,25 +47,47 @@ func (i *Instance) leave() {
 func tick(ctx context.Context, stack []uint64) {
 	cc := ctx.(*callContext)
 	i := cc.instance
-	if err := cc.Err(); err != nil {
-		panic(fmt.Errorf("cancelled: %w", context.Cause(cc.Context)))
-	}
+	i.continues()
 	m := &i.meter
 	grant := int64(quantum)
 	if limit := i.config.Fuel; limit != 0 {
-		if m.fuel >= limit {
-			panic(fmt.Errorf("%w: %d units of fuel used", ErrDeadline, limit))
-		}
 		grant = int64(min(quantum, limit-m.fuel))
-	} else if m.limit > 0 {
-		if over := i.elapsed() - m.limit; over > 0 {
-			panic(fmt.Errorf("%w: ran for more than %v", ErrDeadline, m.limit))
-		}
 	}
 	m.fuel += uint64(grant)
 	// What the guest overdrew (a long bulk operation) is taken off the next quantum
 	// only as far as it leaves some: a guest always moves on.
 	stack[0] = uint64(max(grant+int64(stack[0]), 1))
+}
+
+// continues panics if the call must end.
+func (i *Instance) continues() {
+	if err := i.context.Err(); err != nil {
+		panic(fmt.Errorf("cancelled: %w", context.Cause(i.context.Context)))
+	}
+	m := &i.meter
+	if limit := i.config.Fuel; limit != 0 {
+		if m.fuel >= limit {
+			panic(fmt.Errorf("%w: %d units of fuel used", ErrDeadline, limit))
+		}
+	} else if m.limit > 0 {
+		if over := i.elapsed() - m.limit; over > 0 {
+			panic(fmt.Errorf("%w: ran for more than %v", ErrDeadline, m.limit))
+		}
+	}
+}
+
+// callUnits is the fuel that a call of the host costs, whatever it passes.
+const callUnits = 1 << 7
+
+// charge makes a guest pay for work that the host does on its behalf: a guest that only
+// makes the host work would hardly use fuel itself, and not be stopped for minutes.
+func (i *Instance) charge(units uint64) {
+	m := &i.meter
+	if m.host += units; m.host >= quantum {
+		m.fuel += m.host
+		m.host = 0
+		i.continues()
+	}
 }
 
 // elapsed returns for how long the call has run, counted from when it was first

@@ -114,6 +114,46 @@ func TestStopsSoon(t *testing.T) {
 	}
 }
 
+// TestSameBytes sees that a guest can't make the host copy, or read, much more than the
+// guest has itself, by naming the same bytes again and again: not in one call, and not
+// for long in many.
+func TestSameBytes(t *testing.T) {
+	texts := &types.Type{Kind: types.List, Elem: &types.Type{Kind: types.String}}
+	taken := 0
+	config := component.InstanceConfig{Fuel: 2_000_000, Imports: []*component.Interface{{
+		Type: &types.Instance{Exports: []types.Extern{{Name: "take", Sort: types.SortFunc, Func: &types.Func{Params: []types.Field{{Name: "l", Type: texts}}}}}},
+		Funcs: map[string]component.HostFunc{
+			"take": func(*component.Call, []value.Value) (value.Value, error) { taken++; return value.Value{}, nil },
+		},
+	}}}
+	c := compile(t, newRuntime(t), "same")
+	const often = "one call passes the same bytes too often"
+	for _, tt := range []struct {
+		name     string
+		args     []value.Value
+		want     string // in the error; none if empty
+		min, max int    // calls of the host
+	}{
+		{"get", []value.Value{value.U32(10)}, "", 0, 0}, // 30 MB of a memory of 4
+		{"get", []value.Value{value.U32(100)}, often, 0, 0},
+		{"give", []value.Value{value.U32(100), value.U32(1)}, often, 0, 0},
+		{"give", []value.Value{value.U32(1), value.U32(3)}, "", 3, 3}, // 400,000 units each
+		{"give", []value.Value{value.U32(1), value.U32(1_000)}, component.ErrDeadline.Error(), 4, 6},
+	} {
+		taken = 0
+		v, err := call(t, instantiate(t, c, config), "", tt.name, tt.args...)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s(%v): %v, want %q", tt.name, tt.args, err, tt.want)
+		}
+		if taken < tt.min || taken > tt.max {
+			t.Errorf("%s(%v): %d calls of the host, want %d to %d", tt.name, tt.args, taken, tt.min, tt.max)
+		}
+		if tt.name == "get" && err == nil && v.Len() != 10 {
+			t.Errorf("%s(%v): %d texts", tt.name, tt.args, v.Len())
+		}
+	}
+}
+
 // TestTurns sees how much fuel a guest gets at a time: a gigabyte of memory.fill, at
 // eight bytes a unit, takes five hundred turns.
 func TestTurns(t *testing.T) {

@@ -69,6 +69,7 @@ type Frame struct {
 	own     value.Arena
 	given   bool   // values in own belong to others
 	lifted  int    // values
+	moved   uint64 // bytes that were lifted, and that were allocated for what is lowered
 	memory  []byte // view of Heap.Memory
 	lenders []uint32
 	borrows int
@@ -98,10 +99,15 @@ const (
 // bytes it comes from.
 const maxLifted = 1 << 22
 
+// maxShared is how many bytes a call may lift beyond twice what the guest's memory has.
+// A guest may name the same bytes again and again: without a bound, millions of strings
+// that are all the same hundred megabytes.
+const maxShared = 1 << 26
+
 // Begin readies f for a call of which lifted values live as long as life says.
 func (f *Frame) Begin(ctx context.Context, h *Heap, life Lifetime) {
 	f.Ctx, f.Heap, f.life = ctx, h, life
-	f.borrows, f.lifted = 0, 0
+	f.borrows, f.lifted, f.moved = 0, 0, 0
 	f.lenders = f.lenders[:0]
 	f.forget()
 	if f.given {
@@ -151,6 +157,7 @@ func (f *Frame) Stale() {
 func (f *Frame) Memory() []byte { return f.memory }
 
 var (
+	errMoved     = errors.New("one call passes the same bytes too often")
 	errNoMemory  = errors.New("canonical options have no memory")
 	errNoRealloc = errors.New("canonical options have no realloc")
 )
@@ -214,6 +221,7 @@ func (f *Frame) Realloc(align uint32, size uint64) (uint32, error) {
 		}
 		ptr = uint32(f.stack[0])
 	}
+	f.moved += size
 	if f.next++; f.next >= len(f.expected) {
 		f.forget()
 	}
@@ -249,7 +257,8 @@ func (f *Frame) allocate(realloc core.Func, stack []uint64) error {
 }
 
 // View returns size bytes of the guest's memory at ptr, checked for bounds and
-// alignment. The view is good until the guest runs.
+// alignment. The view is good until the guest runs. All views of a call together may
+// have about twice the size of the memory.
 func (f *Frame) View(ptr, align uint32, size uint64) ([]byte, error) {
 	m := f.memory
 	if m == nil && f.Heap.Memory == nil {
@@ -261,8 +270,20 @@ func (f *Frame) View(ptr, align uint32, size uint64) ([]byte, error) {
 	if uint64(ptr)+size > uint64(len(m)) {
 		return nil, fmt.Errorf("pointer %#x out of bounds for %d bytes", ptr, size)
 	}
+	if !f.move(size) {
+		return nil, errMoved
+	}
 	return m[ptr : uint64(ptr)+size : uint64(ptr)+size], nil
 }
+
+// move counts bytes that are lifted, and tells whether they are not too many.
+func (f *Frame) move(size uint64) bool {
+	f.moved += size
+	return f.moved <= 2*uint64(len(f.memory))+maxShared
+}
+
+// Work estimates what the call has cost the host so far, in units of a guest's fuel.
+func (f *Frame) Work() uint64 { return f.moved/8 + uint64(f.lifted)*16 }
 
 // room returns room for n values.
 func (f *Frame) room(n int) ([]value.Value, error) {

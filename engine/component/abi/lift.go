@@ -252,6 +252,9 @@ func (f *Frame) LiftBytes(ptr, n uint32) ([]byte, error) {
 // LiftString returns a string, of a length as the guest's encoding counts it.
 func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 	if end := uint64(ptr) + uint64(n); f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) && n <= maxString {
+		if !f.move(uint64(n)) {
+			return "", errMoved
+		}
 		b := f.memory[ptr:end]
 		if f.life == Aliased {
 			if !utf8.Valid(b) {
