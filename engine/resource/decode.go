@@ -464,19 +464,14 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 	s := spec.Required("mqttSettings", "").Object("host", "authentication", "clientIdPrefix", "protocol", "keepAliveSeconds",
 		"retain", "maxInflightMessages", "qos", "sessionExpirySeconds", "tls", "cloudEventAttributes")
 	m := defaultMQTT()
+	if s.Optional("protocol").Enum("Mqtt", "WebSockets") == "WebSockets" {
+		m.WebSocket = "/mqtt"
+	}
 	if host := s.Optional("host"); host.Present() {
-		m.Host = host.Text()
-		if strings.Contains(m.Host, "://") || strings.Contains(m.Host, "/") {
-			host.Errorf("write HOST:PORT", "%s can't be %q", host.Path(), m.Host)
-		} else if _, _, err := net.SplitHostPort(m.Host); err != nil && strings.Contains(m.Host, ":") {
-			host.Errorf("write HOST:PORT", "%s can't be %q: %v", host.Path(), m.Host, err)
-		}
+		m.host(host)
 	}
 	m.Authentication = d.brokerAuthentication(meta, s)
 	m.ClientIDPrefix = s.Optional("clientIdPrefix").Text()
-	if p := s.Optional("protocol"); p.Enum("Mqtt", "WebSockets") == "WebSockets" {
-		p.Errorf("write Mqtt", "MQTT over web sockets is not supported yet")
-	}
 	if n := s.Optional("keepAliveSeconds"); n.Present() {
 		m.KeepAlive = time.Duration(n.Int(0, 65535)) * time.Second
 	}
@@ -503,6 +498,23 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 		c.Errorf("write Propagate", "creating CloudEvents attributes is not supported yet")
 	}
 	d.set.Endpoints[meta.Key] = &DataflowEndpoint{Meta: meta, MQTT: m}
+}
+
+// host reads where a broker is: HOST:PORT and, over a WebSocket, its path.
+func (m *MQTT) host(n document.Node) {
+	hint := "write HOST:PORT"
+	m.Host = n.Text()
+	if m.WebSocket != "" {
+		hint += "/PATH"
+		if host, path, ok := strings.Cut(m.Host, "/"); ok && host != "" && path != "" {
+			m.Host, m.WebSocket = host, "/"+path
+		}
+	}
+	if strings.Contains(m.Host, "/") || strings.ContainsAny(m.WebSocket, "?#") || strings.Contains(n.Text(), "://") {
+		n.Errorf(hint, "%s can't be %q", n.Path(), n.Text())
+	} else if _, _, err := net.SplitHostPort(m.Host); err != nil && strings.Contains(m.Host, ":") {
+		n.Errorf(hint, "%s can't be %q: %v", n.Path(), n.Text(), err)
+	}
 }
 
 // authentication reads how an endpoint is authenticated to, and returns the settings

@@ -150,6 +150,7 @@ type DataflowEndpoint struct {
 // MQTT is how a broker is reached, and what is asked of it.
 type MQTT struct {
 	Host           string // host:port
+	WebSocket      string // path of the WebSocket that MQTT goes over; empty: none
 	ClientIDPrefix string
 	KeepAlive      time.Duration // 0: off
 	SessionExpiry  time.Duration // 0: the session ends with the connection

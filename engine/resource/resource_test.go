@@ -376,7 +376,11 @@ func TestRefused(t *testing.T) {
 		{"qos", broker, "authentication", "qos: 2\n    authentication", "spec.mqttSettings.qos must be from 0 to 1, not 2"},
 		{"qos as text", broker, "authentication", "qos: '1'\n    authentication", "spec.mqttSettings.qos must be a whole number"},
 		{"no window", broker, "authentication", "maxInflightMessages: 0\n    authentication", "must be from 1 to 65535"},
-		{"web sockets", broker, "authentication", "protocol: WebSockets\n    authentication", "web sockets is not supported yet"},
+		{"path without web sockets", broker, "authentication", "host: a:443/mqtt\n    authentication", `mqttSettings.host can't be "a:443/mqtt"; write HOST:PORT`},
+		{"web socket with a scheme", broker, "authentication", "protocol: WebSockets\n    host: wss://a/mqtt\n    authentication", `mqttSettings.host can't be "wss://a/mqtt"`},
+		{"web socket without a host", broker, "authentication", "protocol: WebSockets\n    host: /mqtt\n    authentication", `mqttSettings.host can't be "/mqtt"; write HOST:PORT/PATH`},
+		{"web socket with a query", broker, "authentication", "protocol: WebSockets\n    host: a/mqtt?b\n    authentication", `mqttSettings.host can't be "a/mqtt?b"`},
+		{"protocol", broker, "authentication", "protocol: Http\n    authentication", `mqttSettings.protocol can't be "Http"; write one of Mqtt, WebSockets`},
 		{"authority missing", broker, "authentication", "tls: {trustedCaCertificateConfigMapRef: ca}\n    authentication", `there is no ConfigMap "ca"`},
 		{"cloud events", broker, "authentication", "cloudEventAttributes: CreateOrRemap\n    authentication", "not supported yet"},
 
@@ -422,6 +426,23 @@ func TestWarnings(t *testing.T) {
 	}
 	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "f.yaml:11:19: warning: assets are not looked up") {
 		t.Errorf("warnings: %v", w)
+	}
+}
+
+// TestWebSocket: which WebSocket a host stands for.
+func TestWebSocket(t *testing.T) {
+	for _, tt := range []struct{ settings, host, path string }{
+		{"protocol: WebSockets", "aio-broker:18883", "/mqtt"},
+		{"{protocol: websockets, host: 'grid:443/mqtt'}", "grid:443", "/mqtt"},
+		{"{protocol: websockets, host: grid/deep/er}", "grid", "/deep/er"},
+		{"{protocol: websockets, host: 'grid:80'}", "grid:80", "/mqtt"},
+		{"{protocol: mqtt, host: 'grid:80'}", "grid:80", ""},
+	} {
+		settings := strings.Trim(tt.settings, "{}")
+		text := strings.Replace(broker, "mqttSettings:\n    authentication: {method: Anonymous}", "mqttSettings: {"+settings+", authentication: {method: Anonymous}}", 1)
+		if m := parse(t, text).Endpoints[key("broker")].MQTT; m.Host != tt.host || m.WebSocket != tt.path {
+			t.Errorf("%s: got %s and %s, want %s and %s", tt.settings, m.Host, m.WebSocket, tt.host, tt.path)
+		}
 	}
 }
 

@@ -89,6 +89,7 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 	m := b.Endpoint.MQTT
 	config := mqtt.Config{
 		Address:       m.Host,
+		WebSocket:     m.WebSocket,
 		ClientID:      b.Client,
 		QoS:           mqtt.AtLeastOnce,
 		MaxInflight:   m.MaxInflight,

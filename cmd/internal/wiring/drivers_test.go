@@ -68,8 +68,8 @@ func TestMQTTConfig(t *testing.T) {
 		mqtt resource.MQTT
 		want mqtt.Config
 	}{
-		{"everything on", resource.MQTT{Host: "b:1883", KeepAlive: time.Second, SessionExpiry: time.Hour, MaxInflight: 7, QoS: 1, TLS: resource.TLS{Disabled: true}},
-			mqtt.Config{Address: "b:1883", ClientID: "graphd-g-n", KeepAlive: time.Second, SessionExpiry: time.Hour, MaxInflight: 7}},
+		{"everything on", resource.MQTT{Host: "b:1883", WebSocket: "/mqtt", KeepAlive: time.Second, SessionExpiry: time.Hour, MaxInflight: 7, QoS: 1, TLS: resource.TLS{Disabled: true}},
+			mqtt.Config{Address: "b:1883", WebSocket: "/mqtt", ClientID: "graphd-g-n", KeepAlive: time.Second, SessionExpiry: time.Hour, MaxInflight: 7}},
 		{"everything off", resource.MQTT{Host: "b:1883", NeverRetain: true, TLS: resource.TLS{Disabled: true}},
 			mqtt.Config{Address: "b:1883", ClientID: "graphd-g-n", KeepAlive: -1, SessionExpiry: -1, QoS: mqtt.AtMostOnce, Retain: mqtt.NeverRetain}},
 	} {

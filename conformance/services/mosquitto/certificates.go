@@ -16,41 +16,72 @@ import (
 	"time"
 )
 
-// certificates makes an authority and a certificate for the loopback host signed
-// by it. It returns the three parts that a broker needs, PEM, and a client
-// configuration that trusts the authority and nobody else.
-func certificates(t testing.TB) (authority, certificate, key string, client *tls.Config) {
+// Device is a client's certificate, the key for it, and the certificate of the
+// authority between it and the one that a broker knows, PEM.
+type Device struct {
+	Name                           string // that it certifies
+	Certificate, Key, Intermediate string
+}
+
+// material is what a broker with TLS and its clients need, PEM.
+type material struct {
+	authority, host, hostKey string
+	client                   *tls.Config // trusts the authority and nobody else
+	device                   Device
+}
+
+// makeCertificates makes an authority, a certificate for the loopback host signed by it,
+// and one for a device, signed by an authority below it.
+func makeCertificates(t testing.TB) material {
 	t.Helper()
 	now := time.Now()
-	ca := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "test authority"},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(24 * time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign,
+	template := func(serial int64, name string) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(serial),
+			Subject:      pkix.Name{CommonName: name},
+			NotBefore:    now.Add(-time.Hour),
+			NotAfter:     now.Add(24 * time.Hour),
+			KeyUsage:     x509.KeyUsageDigitalSignature,
+		}
 	}
+	ca := template(1, "test authority")
+	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	caKey, caDER := sign(t, ca, nil, nil)
-	host := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: "localhost"},
-		NotBefore:    ca.NotBefore,
-		NotAfter:     ca.NotAfter,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
+	host := template(2, "localhost")
+	host.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	host.DNSNames, host.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
 	hostKey, hostDER := sign(t, host, ca, caKey)
-	keyDER, err := x509.MarshalECPrivateKey(hostKey)
+	between := template(3, "authority of devices")
+	between.IsCA, between.BasicConstraintsValid, between.KeyUsage = true, true, x509.KeyUsageCertSign
+	betweenKey, betweenDER := sign(t, between, ca, caKey)
+	device := template(4, "device-1")
+	device.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	deviceKey, deviceDER := sign(t, device, between, betweenKey)
+
+	m := material{
+		authority: pemBlock("CERTIFICATE", caDER),
+		host:      pemBlock("CERTIFICATE", hostDER),
+		hostKey:   keyBlock(t, hostKey),
+		device: Device{
+			Name:         device.Subject.CommonName,
+			Certificate:  pemBlock("CERTIFICATE", deviceDER),
+			Key:          keyBlock(t, deviceKey),
+			Intermediate: pemBlock("CERTIFICATE", betweenDER),
+		},
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(m.authority))
+	m.client = &tls.Config{RootCAs: pool}
+	return m
+}
+
+func keyBlock(t testing.TB, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatal("mosquitto: encode key:", err)
 	}
-	authority = pemBlock("CERTIFICATE", caDER)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(authority))
-	return authority, pemBlock("CERTIFICATE", hostDER), pemBlock("EC PRIVATE KEY", keyDER), &tls.Config{RootCAs: pool}
+	return pemBlock("EC PRIVATE KEY", der)
 }
 
 // sign makes a key and a certificate for it, signed by a parent or by itself.

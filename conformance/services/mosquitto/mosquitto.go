@@ -37,6 +37,11 @@ const patience = 20 * time.Second
 type Options struct {
 	// TLS adds a listener with TLS, whose certificate is signed by a new authority.
 	TLS bool
+	// ClientCertificates, of the listener with TLS, are demanded, and name the user.
+	ClientCertificates bool
+	// WebSockets adds listeners for MQTT over WebSockets: plain, and with TLS where that
+	// is asked for.
+	WebSockets bool
 	// Persistence keeps sessions and messages over Restart.
 	Persistence bool
 	// Users may connect, by name with password; nobody else may then.
@@ -52,9 +57,14 @@ type Broker struct {
 	// Addr and TLSAddr are host:port; TLSAddr is empty without Options.TLS. Both
 	// stay as they are over Restart.
 	Addr, TLSAddr string
+	// WSAddr and WSSAddr are where it takes WebSockets; empty without Options.WebSockets.
+	WSAddr, WSSAddr string
 	// CAFile holds the certificate of the authority, PEM; ClientTLS trusts it.
 	CAFile    string
 	ClientTLS *tls.Config
+	// Device is a certificate that the broker takes, and the user that it names, with
+	// Options.ClientCertificates.
+	Device Device
 
 	t       testing.TB
 	config  string // path of the configuration file
@@ -99,12 +109,15 @@ func Start(t testing.TB, o Options) *Broker {
 	}
 	var secure []string
 	if o.TLS {
-		authority, certificate, key, client := certificates(t)
-		b.CAFile, b.ClientTLS = write(t, dir, "ca.pem", authority), client
+		c := makeCertificates(t)
+		b.CAFile, b.ClientTLS, b.Device = write(t, dir, "ca.pem", c.authority), c.client, c.device
 		secure = []string{
 			"cafile " + b.CAFile,
-			"certfile " + write(t, dir, "cert.pem", certificate),
-			"keyfile " + write(t, dir, "key.pem", key),
+			"certfile " + write(t, dir, "cert.pem", c.host),
+			"keyfile " + write(t, dir, "key.pem", c.hostKey),
+		}
+		if o.ClientCertificates {
+			secure = append(secure, "require_certificate true", "use_identity_as_username true")
 		}
 	}
 	lines = append(lines, o.Config...)
@@ -113,12 +126,20 @@ func Start(t testing.TB, o Options) *Broker {
 	// Between our look for a free port and the broker's use of it somebody else may
 	// take it.
 	for range 5 {
-		addrs := freeAddrs(t, 2)
+		addrs := freeAddrs(t, 4)
 		b.Addr = addrs[0]
 		listeners := []string{listener(b.Addr)}
 		if o.TLS {
 			b.TLSAddr = addrs[1]
 			listeners = append(append(listeners, listener(b.TLSAddr)), secure...)
+		}
+		if o.WebSockets {
+			b.WSAddr = addrs[2]
+			listeners = append(listeners, listener(b.WSAddr), "protocol websockets")
+		}
+		if o.WebSockets && o.TLS {
+			b.WSSAddr = addrs[3]
+			listeners = append(append(listeners, listener(b.WSSAddr), "protocol websockets"), secure...)
 		}
 		write(t, dir, filepath.Base(b.config), strings.Join(slices.Concat(lines, listeners), "\n")+"\n")
 		if b.start() {

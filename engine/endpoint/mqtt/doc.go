@@ -22,6 +22,11 @@
 // messages again, and they become deliveries again. A sink sends what is
 // unconfirmed again, in the old order. Only a broker that refuses us ends a Run.
 //
+// # Ways to a broker
+//
+// TCP, TLS with or without a certificate of ours, and a WebSocket over either; who we
+// are is said by that certificate, by name and password, or by tokens (Authentication).
+//
 // # Why not more of the client library
 //
 // Packets, the reader, pings and the handshake are paho.golang's Client. Its

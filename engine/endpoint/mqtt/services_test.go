@@ -29,15 +29,21 @@ import (
 
 // transports are the ways to reach a broker.
 var transports = []struct {
-	name   string
-	secure bool
-}{{"TCP", false}, {"TLS", true}}
+	name            string
+	secure, sockets bool
+}{{"TCP", false, false}, {"TLS", true, false}, {"WebSocket", false, true}, {"WebSocket with TLS", true, true}}
 
 // reach returns a Config for a broker by one of the transports.
-func reach(t *testing.T, b *mosquitto.Broker, secure bool) mqtt.Config {
+func reach(t *testing.T, b *mosquitto.Broker, secure, sockets bool) mqtt.Config {
 	config := testConfig(t, b.Addr)
 	if secure {
 		config.Address, config.TLS = b.TLSAddr, b.ClientTLS
+	}
+	if sockets {
+		config.Address, config.WebSocket = b.WSAddr, "/mqtt"
+	}
+	if secure && sockets {
+		config.Address = b.WSSAddr
 	}
 	return config
 }
@@ -61,8 +67,8 @@ func TestMosquittoSourceSuite(t *testing.T) {
 		for _, qos := range []mqtt.QoS{mqtt.AtLeastOnce, mqtt.AtMostOnce} {
 			t.Run(fmt.Sprintf("%s, QoS mode %d", transport.name, qos), func(t *testing.T) {
 				endpointtest.TestSource(t, func(t *testing.T) *endpointtest.SourceRig {
-					b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure})
-					config := reach(t, b, transport.secure)
+					b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure, WebSockets: transport.sockets})
+					config := reach(t, b, transport.secure, transport.sockets)
 					config.QoS = qos
 					return &endpointtest.SourceRig{
 						Source:  newSource(t, config, "endpointtest/#"),
@@ -79,8 +85,8 @@ func TestMosquittoSinkSuite(t *testing.T) {
 		for _, qos := range []mqtt.QoS{mqtt.AtLeastOnce, mqtt.AtMostOnce} {
 			t.Run(fmt.Sprintf("%s, QoS mode %d", transport.name, qos), func(t *testing.T) {
 				endpointtest.TestSink(t, func(t *testing.T) *endpointtest.SinkRig {
-					b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure})
-					config := reach(t, b, transport.secure)
+					b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure, WebSockets: transport.sockets})
+					config := reach(t, b, transport.secure, transport.sockets)
 					config.QoS = qos
 					subscriber := b.Subscribe("-t", "out", "-q", "1")
 					var got []*message.Message
@@ -148,8 +154,8 @@ func named(c mqtt.Config, suffix string) mqtt.Config {
 func TestMosquittoProperties(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport.name, func(t *testing.T) {
-			b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure})
-			config := reach(t, b, transport.secure)
+			b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure, WebSockets: transport.sockets})
+			config := reach(t, b, transport.secure, transport.sockets)
 			subscriber := b.Subscribe("-t", "out/#", "-q", "1", "--retain-as-published")
 			runEcho(t, newSource(t, named(config, "-source"), "in/+"), newSink(t, named(config, "-sink"), "out/there"))
 			for _, qos := range []string{"0", "1"} {
@@ -184,7 +190,7 @@ func TestMosquittoProperties(t *testing.T) {
 func TestMosquittoRestarts(t *testing.T) {
 	const count, restarts = 5000, 3
 	b := mosquitto.Start(t, mosquitto.Options{Persistence: true})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 
 	var mu sync.Mutex
 	next, fault := 0, ""
@@ -252,7 +258,7 @@ func TestMosquittoRestarts(t *testing.T) {
 // is delivered to the next source of that client id, in order.
 func TestMosquittoSessionResumption(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 	emit, deliveries := collect()
 	first := newSource(t, config, "in")
 	r := runSource(t, first, emit)
@@ -278,7 +284,7 @@ func TestMosquittoSessionResumption(t *testing.T) {
 // The receive maximum is the back-pressure: the broker keeps what exceeds it.
 func TestMosquittoBackPressure(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 	config.MaxInflight = 3
 	emit, deliveries := collect()
 	source := newSource(t, config, "in")
@@ -300,7 +306,7 @@ func TestMosquittoCredentials(t *testing.T) {
 		Users: map[string]string{"user": "secret"},
 		ACL:   []string{"user user", "topic read in", "topic write out"},
 	})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 	config.Username, config.Password = "user", []byte("wrong")
 	run := func(filter string) error {
 		ended := make(chan error, 1)
@@ -327,7 +333,7 @@ func TestMosquittoCredentials(t *testing.T) {
 func TestMosquittoEndsAConnection(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
 	subscriber := b.Subscribe("-t", "out", "-q", "1")
-	sink := newSink(t, reach(t, b, false), "out")
+	sink := newSink(t, reach(t, b, false, false), "out")
 	runSink(t, sink)
 	results := make(chan result, 10)
 	for i := range 10 {
@@ -355,7 +361,7 @@ func TestMosquittoEndsAConnection(t *testing.T) {
 
 func TestMosquittoLimits(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{Config: []string{"max_packet_size 1000", "retain_available false"}})
-	sink := newSink(t, reach(t, b, false), "out")
+	sink := newSink(t, reach(t, b, false, false), "out")
 	runSink(t, sink)
 	big, small := strings.Repeat("x", 1001), "small"
 	results := sendAll(t, sink, big, small)
@@ -376,8 +382,8 @@ func TestMosquittoLimits(t *testing.T) {
 func TestMosquittoLargeMessage(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport.name, func(t *testing.T) {
-			b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure})
-			config := reach(t, b, transport.secure)
+			b := mosquitto.Start(t, mosquitto.Options{TLS: transport.secure, WebSockets: transport.sockets})
+			config := reach(t, b, transport.secure, transport.sockets)
 			emit, deliveries := collect()
 			source := newSource(t, named(config, "-source"), "out")
 			runSource(t, source, emit)
@@ -385,6 +391,9 @@ func TestMosquittoLargeMessage(t *testing.T) {
 			sink := newSink(t, named(config, "-sink"), "out")
 			runSink(t, sink)
 			large := strings.Repeat("0123456789", 1<<20)
+			if transport.sockets {
+				large = large[:20_000] // mosquitto 2.0 writes 4 KiB to a WebSocket every 100 ms
+			}
 			wantDone(t, sendAll(t, sink, "before", large, "after"), "before", large, "after")
 			wantDeliveries(t, deliveries, "before", large, "after")
 		})
@@ -395,7 +404,7 @@ func TestMosquittoRetained(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
 	b.Publish("-t", "in", "-m", "kept", "-q", "1", "-r")
 	emit, deliveries := collect()
-	source := newSource(t, reach(t, b, false), "in")
+	source := newSource(t, reach(t, b, false, false), "in")
 	runSource(t, source, emit)
 	d := wantDeliveries(t, deliveries, "kept")[0]
 	if d.Message.Envelope == nil || !d.Message.Envelope.Retained {
@@ -405,7 +414,7 @@ func TestMosquittoRetained(t *testing.T) {
 
 func TestMosquittoSharedSubscription(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 	emit, deliveries := collect()
 	var sources []*mqtt.Source
 	for i := range 2 {
@@ -436,7 +445,7 @@ func TestMosquittoSharedSubscription(t *testing.T) {
 // given up either: its certificate may be renewed.
 func TestMosquittoUntrusted(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{TLS: true})
-	config := reach(t, b, true)
+	config := reach(t, b, true, false)
 	config.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
 	logged := make(chan string, 100)
 	config.Logger = slog.New(logTo(logged))
@@ -456,7 +465,7 @@ func TestMosquittoUntrusted(t *testing.T) {
 // ends go on with new ones, and everything unconfirmed is sent again.
 func TestMosquittoKilled(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
-	config := reach(t, b, false)
+	config := reach(t, b, false, false)
 	emit, deliveries := collect()
 	source := newSource(t, named(config, "-source"), "out")
 	runSource(t, source, emit)
