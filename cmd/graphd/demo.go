@@ -160,6 +160,9 @@ func (demoArtifacts) Resolve(context.Context, string, deploy.ArtifactKind) (stri
 	return "embedded", nil
 }
 
+// Prove implements deploy.Artifacts.
+func (demoArtifacts) Prove(string, deploy.ArtifactKind, string) {}
+
 // artifacts returns what has the temperature component: --modules, or a build.
 func (f *demoFlags) artifacts(ctx context.Context, stdout io.Writer) (deploy.Artifacts, error) {
 	if f.modules != "" {

@@ -35,6 +35,9 @@ type Artifacts interface {
 	// Resolve returns the digest that a reference stands for now, without fetching what
 	// it stands for where that is possible. One that names its digest is not looked up.
 	Resolve(ctx context.Context, ref string, kind ArtifactKind) (digest string, err error)
+	// Prove says that a graph runs with the digest that a reference stood for. It is what
+	// the reference had better stand for when the registry can't be asked.
+	Prove(ref string, kind ArtifactKind, digest string)
 }
 
 // ArtifactKind says what a reference stands for.

@@ -39,6 +39,9 @@ type running struct {
 	current   *version    // that runs; of the attempt that is under way
 	preparing atomic.Bool // an attempt is under way that doesn't know yet what the tags stand for
 
+	proving sync.Mutex
+	proven  bool // guarded by proving; a version was proven
+
 	mu      sync.Mutex
 	tried   tags     // guarded by mu; of the last version that was tried, whatever came of it; nil: it is to be tried again
 	refused *Failure // guarded by mu; why what is wanted doesn't run; nil: it does
@@ -90,6 +93,8 @@ func (r *running) close(ctx context.Context) error {
 func (r *running) follow(ctx context.Context) {
 	check := time.NewTimer(r.interval())
 	defer check.Stop()
+	first, proof := r.current, time.NewTimer(provenAfter)
+	defer proof.Stop()
 	stop := func() {} // ends the attempt that is under way, and waits for that
 	defer func() { stop() }()
 	attempt := func() {
@@ -117,7 +122,35 @@ func (r *running) follow(ctx context.Context) {
 				attempt()
 			}
 			check.Reset(r.interval())
+		case <-proof.C:
+			if r.graph.Health().State != engine.Available {
+				proof.Reset(provenAfter)
+				continue
+			}
+			r.prove(first, false)
 		}
+	}
+}
+
+// provenAfter is how long a graph runs before what it started with is called proven.
+const provenAfter = time.Second
+
+// prove says that the graph runs with what v is made of; with again unset, only if
+// nothing else was proven before.
+func (r *running) prove(v *version, again bool) {
+	r.proving.Lock()
+	defer r.proving.Unlock()
+	if r.proven && !again {
+		return
+	}
+	r.proven = true
+	b := r.launcher.bind(r.want.Set(), r.want.Key)
+	for t, digest := range v.tags {
+		artifacts, err := r.launcher.artifacts(b, t.registry)
+		if err != nil {
+			continue // said by who looks for moved tags
+		}
+		artifacts.Prove(t.reference, t.kind, digest)
 	}
 }
 
@@ -185,7 +218,11 @@ func (r *running) attempt(ctx context.Context) {
 		err = r.swap(ctx, next)
 	}
 	switch {
-	case same, ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case same:
+		r.prove(next, true)
+		r.release(ctx, next)
+		return
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		r.release(ctx, next)
 		return
 	case err != nil:
@@ -197,6 +234,7 @@ func (r *running) attempt(ctx context.Context) {
 	}
 	before := r.current
 	r.current = next
+	r.prove(next, true)
 	r.release(ctx, before)
 	r.logger.Info("graph swapped", "definitions", next.parts.digests())
 }

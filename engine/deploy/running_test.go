@@ -79,6 +79,15 @@ func TestFollow(t *testing.T) {
 			}
 		}
 		is("converted", engine.Available, "", "")
+		proven := func(ref, content string) {
+			t.Helper()
+			if !b.shelf.isProven(ref, content) {
+				t.Errorf("what runs of %s is not what is proven", ref)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		proven("simple:1", simple)
+		proven(module, component)
 
 		b.shelf.put("simple:1", passing)
 		is("converted", engine.Available, "", "")
@@ -92,6 +101,7 @@ func TestFollow(t *testing.T) {
 		loads := b.compiler.count()
 		time.Sleep(time.Hour)
 		is("passed", engine.Degraded, deploy.ConfigurationFailed, "simple:1:")
+		proven("simple:1", passing)
 		if n := b.compiler.count() - loads; n != 0 {
 			t.Errorf("it was compiled %d times", n)
 		}

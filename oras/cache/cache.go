@@ -8,6 +8,7 @@
 //	blobs/sha256/HEX      content, named by its digest
 //	artifacts/sha256/HEX  what a manifest of that digest stands for: a JSON record
 //	references/HEX        what a reference stood for last: a JSON record
+//	proven/HEX            what a reference stood for when that was last said to work
 //	notes/sha256/HEX      what somebody noted of the artifact of that digest
 //
 // Every file is written aside and renamed, so that it is whole or absent; two
@@ -17,7 +18,8 @@
 // that loses a file to that fetches it again.
 //
 // A tag is always asked for: the cache answers for a registry only when that is
-// unavailable. What has a digest needs nobody.
+// unavailable, and then with what is proven, rather than with what came last and may
+// never have worked. What has a digest needs nobody.
 package cache
 
 import (
@@ -92,10 +94,11 @@ const (
 	blobs      = "blobs/sha256"
 	artifacts  = "artifacts/sha256"
 	references = "references"
+	proven     = "proven"
 	notes      = "notes/sha256"
 )
 
-var folders = [...]string{blobs, artifacts, references, notes}
+var folders = [...]string{blobs, artifacts, references, proven, notes}
 
 // record is what is known of an artifact beside its content.
 type record struct {
@@ -124,7 +127,7 @@ func (s *cached) Resolve(ctx context.Context, ref string, kind oras.Kind) (strin
 	if !errors.Is(err, oras.ErrUnavailable) {
 		return sum, err
 	}
-	known, ok := s.cache.reference(s.String(), ref, kind)
+	known, ok := s.cache.standIn(s.String(), ref, kind)
 	if !ok {
 		return "", err
 	}
@@ -143,27 +146,32 @@ func (s *cached) Fetch(ctx context.Context, ref string, kind oras.Kind) (*oras.A
 		}
 		return s.fetch(ctx, ref, kind)
 	}
+	a, err := s.ask(ctx, ref, kind)
+	if !errors.Is(err, oras.ErrUnavailable) {
+		return a, err
+	}
+	known, ok := s.cache.standIn(s.String(), ref, kind)
+	if !ok {
+		return nil, err
+	}
+	if a, ok = s.cache.artifact(known.Digest); !ok {
+		return nil, err
+	}
+	s.cache.logger.Warn("registry unavailable; using what is kept", "endpoint", s.String(), "reference", ref, "digest", a.Digest, "error", err)
+	return a, nil
+}
+
+// ask asks the source what a tag stands for, and fetches that if it isn't here.
+func (s *cached) ask(ctx context.Context, ref string, kind oras.Kind) (*oras.Artifact, error) {
 	sum, err := s.source.Resolve(ctx, ref, kind)
-	switch {
-	case err == nil:
-		if a, ok := s.cache.artifact(sum); ok {
-			s.cache.remember(s.String(), ref, kind, a)
-			return a, nil
-		}
-		return s.fetch(ctx, ref, kind)
-	case errors.Is(err, oras.ErrUnavailable):
-		known, ok := s.cache.reference(s.String(), ref, kind)
-		if !ok {
-			return nil, err
-		}
-		a, ok := s.cache.artifact(known.Digest)
-		if !ok {
-			return nil, err
-		}
-		s.cache.logger.Warn("registry unavailable; using what it had last", "endpoint", s.String(), "reference", ref, "digest", a.Digest, "error", err)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := s.cache.artifact(sum); ok {
+		s.cache.remember(s.String(), ref, kind, a)
 		return a, nil
 	}
-	return nil, err
+	return s.fetch(ctx, ref, kind)
 }
 
 // fetch fetches from the source and keeps what comes.
@@ -227,11 +235,11 @@ func (c *Cache) keep(a *oras.Artifact) error {
 
 // remember notes what a reference stands for.
 func (c *Cache) remember(endpoint, ref string, kind oras.Kind, a *oras.Artifact) {
-	known, ok := c.reference(endpoint, ref, kind)
+	known, ok := c.reference(references, endpoint, ref, kind)
 	if ok && known.Digest == a.Digest {
 		return
 	}
-	err := c.writeRecord(referenceFile(endpoint, ref, kind), record{
+	err := c.writeRecord(referenceFile(references, endpoint, ref, kind), record{
 		Digest: a.Digest, ContentDigest: a.ContentDigest, MediaType: a.MediaType, Endpoint: endpoint, Reference: ref,
 	})
 	if err != nil {
@@ -239,16 +247,42 @@ func (c *Cache) remember(endpoint, ref string, kind oras.Kind, a *oras.Artifact)
 	}
 }
 
-// reference returns what a reference stood for last.
-func (c *Cache) reference(endpoint, ref string, kind oras.Kind) (record, bool) {
+// Prove notes that what a reference stood for works, which is for its user to know:
+// Resolve and Fetch return that when the registry is unavailable.
+func (c *Cache) Prove(endpoint, ref string, kind oras.Kind, digest string) {
+	if _, _, pinned, err := oras.Split(ref); err != nil || pinned != "" {
+		return // it never stands for anything else
+	}
+	if known, ok := c.reference(proven, endpoint, ref, kind); ok && known.Digest == digest {
+		return
+	}
+	err := c.writeRecord(referenceFile(proven, endpoint, ref, kind), record{Digest: digest, Endpoint: endpoint, Reference: ref})
+	if err != nil {
+		c.logger.Warn("reference not kept in the cache", "reference", ref, "error", err)
+	}
+}
+
+// standIn returns what a reference stands for while its registry can't be asked: what
+// is proven, if that is still there, or else what it stood for last.
+func (c *Cache) standIn(endpoint, ref string, kind oras.Kind) (record, bool) {
+	if r, ok := c.reference(proven, endpoint, ref, kind); ok {
+		if _, ok := c.artifact(r.Digest); ok {
+			return r, true
+		}
+	}
+	return c.reference(references, endpoint, ref, kind)
+}
+
+// reference returns what one of the folders references and proven has of a reference.
+func (c *Cache) reference(folder, endpoint, ref string, kind oras.Kind) (record, bool) {
 	var r record
-	ok := c.readRecord(referenceFile(endpoint, ref, kind), &r)
+	ok := c.readRecord(referenceFile(folder, endpoint, ref, kind), &r)
 	return r, ok && r.Endpoint == endpoint && r.Reference == ref
 }
 
-func referenceFile(endpoint, ref string, kind oras.Kind) string {
+func referenceFile(folder, endpoint, ref string, kind oras.Kind) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s\n%s", kind, endpoint, ref))
-	return filepath.Join(references, hex.EncodeToString(sum[:]))
+	return filepath.Join(folder, hex.EncodeToString(sum[:]))
 }
 
 // Note keeps data under the digest of an artifact, in place of what was there: what

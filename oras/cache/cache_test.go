@@ -158,6 +158,20 @@ func TestRegistryGone(t *testing.T) {
 		t.Errorf("Fetch of another kind: %v", err)
 	}
 
+	// What came last may never have worked; what is proven has.
+	s.setDown(nil)
+	s.set("a:1", "two")
+	fetch(t, source, "a:1", "two")
+	c := open(t, dir, cache.Config{})
+	c.Prove(source.String(), "a:1", oras.Component, artifact("one").Digest)
+	source = c.Source(s)
+	fetch(t, source, "a:1", "two")
+	s.setDown(oras.ErrUnavailable)
+	fetch(t, source, "a:1", "one")
+	if got, err := source.Resolve(t.Context(), "a:1", oras.Component); err != nil || got != artifact("one").Digest {
+		t.Errorf("Resolve of what is proven = %s, %v", got, err)
+	}
+
 	// A registry that answers is right, also when it says no.
 	for _, refusal := range []error{oras.ErrNotFound, oras.ErrDenied, oras.ErrNotArtifact} {
 		s.setDown(refusal)

@@ -46,17 +46,28 @@ func NewRegistries(dir string, logger *slog.Logger) *Registries {
 // Open opens an endpoint; only what is on another machine needs the cache.
 func (r *Registries) Open(endpoint string, opts oras.Options) (oras.Source, error) {
 	source, err := oras.Open(endpoint, opts)
-	if err != nil || r.cache == nil || oras.IsLocal(endpoint) {
+	if err != nil || r.behind(endpoint) == nil {
 		return source, err
 	}
 	return r.cache.Source(source), nil
+}
+
+// behind returns the cache in front of an endpoint; nil where there is none.
+func (r *Registries) behind(endpoint string) *cache.Cache {
+	if oras.IsLocal(endpoint) {
+		return nil
+	}
+	return r.cache
 }
 
 // pullSecretKey is what a Secret of type kubernetes.io/dockerconfigjson has.
 const pullSecretKey = ".dockerconfigjson"
 
 // artifacts gives package deploy what package oras finds.
-type artifacts struct{ source oras.Source }
+type artifacts struct {
+	source oras.Source
+	cache  *cache.Cache // nil: none
+}
 
 // Artifacts opens what a RegistryEndpoint names, with the pull secret, the keys and
 // the authorities that it refers to in the set, or the identity that it names. A relative folder is relative to the
@@ -86,7 +97,7 @@ func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEnd
 	}
 	policy, err := trustOf(set, endpoint)
 	if err != nil || policy == nil {
-		return artifacts{source}, err
+		return artifacts{source, r.behind(endpoint.Host)}, err
 	}
 	store, err := oras.OpenStore(endpoint.Host, opts)
 	if err != nil {
@@ -96,7 +107,7 @@ func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEnd
 	if r.cache != nil {
 		notebook = r.cache
 	}
-	return artifacts{trust.Source(source, store, policy, notebook)}, nil
+	return artifacts{trust.Source(source, store, policy, notebook), r.behind(endpoint.Host)}, nil
 }
 
 // pullSecret reads the credentials of an endpoint.
@@ -177,13 +188,24 @@ func (a artifacts) fetch(ctx context.Context, ref string, kind oras.Kind) (deplo
 	return deploy.Artifact{Content: artifact.Content, Digest: artifact.Digest, ContentDigest: artifact.ContentDigest}, nil
 }
 
+// Prove implements deploy.Artifacts.
+func (a artifacts) Prove(ref string, kind deploy.ArtifactKind, digest string) {
+	if a.cache != nil {
+		a.cache.Prove(a.source.String(), ref, orasKind(kind), digest)
+	}
+}
+
+func orasKind(kind deploy.ArtifactKind) oras.Kind {
+	if kind == deploy.ComponentArtifact {
+		return oras.Component
+	}
+	return oras.Graph
+}
+
 // Resolve implements deploy.Artifacts.
 func (a artifacts) Resolve(ctx context.Context, ref string, kind deploy.ArtifactKind) (string, error) {
 	if _, _, pinned, err := oras.Split(ref); err != nil || pinned != "" {
 		return pinned, err
 	}
-	if kind == deploy.ComponentArtifact {
-		return a.source.Resolve(ctx, ref, oras.Component)
-	}
-	return a.source.Resolve(ctx, ref, oras.Graph)
+	return a.source.Resolve(ctx, ref, orasKind(kind))
 }
