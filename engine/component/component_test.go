@@ -104,7 +104,10 @@ func TestCall(t *testing.T) {
 			},
 		},
 	}
-	i := instantiate(t, compile(t, rt, "text"), component.InstanceConfig{Imports: []*component.Interface{env}})
+	// Of several that would do, the newest counts, and not the first.
+	older := &component.Interface{Name: "test:host/env@1.3.0", Type: env.Type}
+	other := &component.Interface{Name: "test:host/env@2.0.0", Type: &types.Instance{}}
+	i := instantiate(t, compile(t, rt, "text"), component.InstanceConfig{Imports: []*component.Interface{other, older, env, older}})
 	const api = "test:text/api@0.1.0"
 
 	for range 3 { // post-return gives the memory back: the second call needs it

@@ -3,7 +3,9 @@
 package component
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/wasm-graph/graphd/engine/component/types"
@@ -71,12 +73,15 @@ func find(given []*Interface, name string) *Interface {
 		}
 	}
 	base, version := splitVersion(name)
+	var newest *Interface
+	var newestVersion string
 	for _, g := range given {
-		if b, v := splitVersion(g.Name); b == base && compatible(v, version) {
-			return g
+		b, v := splitVersion(g.Name)
+		if b == base && compatible(v, version) && (newest == nil || compareVersions(v, newestVersion) > 0) {
+			newest, newestVersion = g, v
 		}
 	}
-	return nil
+	return newest
 }
 
 func splitVersion(name string) (base, version string) {
@@ -89,6 +94,13 @@ func splitVersion(name string) (base, version string) {
 // Pre-releases are compatible with nothing but themselves.
 func compatible(a, b string) bool {
 	return a != "" && b != "" && !strings.ContainsAny(a+b, "-+") && series(a) == series(b)
+}
+
+// compareVersions compares versions of one series, which have no pre-release.
+func compareVersions(a, b string) int {
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // no leading zeros
+	})
 }
 
 func series(version string) string {
