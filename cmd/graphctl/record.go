@@ -203,7 +203,7 @@ func (f *recordFlags) check() error {
 
 // source makes what receives the messages.
 func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
-	drivers, err := wiring.NewDrivers(nil)
+	drivers, err := wiring.NewDrivers("", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +223,11 @@ func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
 		return nil, err
 	}
 	e := *binding.Endpoint
+	if e.Kafka != nil { // a group of its own, which takes nothing away from those that work
+		k := *e.Kafka
+		k.Group = binding.Client
+		e.Kafka = &k
+	}
 	e.MQTT.QoS, e.MQTT.SessionExpiry, e.MQTT.MaxInflight = f.qos, 0, 1000
 	binding.Endpoint = &e
 	return drivers.Source(binding, f.topics)
@@ -241,7 +246,7 @@ func (f *recordFlags) find(b *deploy.Binding) error {
 	if b.Endpoint = set.Endpoints[key]; b.Endpoint == nil {
 		return fmt.Errorf("there is no DataflowEndpoint %s in %s", key, strings.Join(f.files, ", "))
 	}
-	if name := b.Endpoint.MQTT.TLS.TrustedCA; name != "" {
+	if name := b.Endpoint.TLS().TrustedCA; name != "" {
 		key.Name = name
 		if b.CA = set.ConfigMaps[key]; b.CA == nil {
 			return fmt.Errorf("there is no ConfigMap %s, which the endpoint %s trusts", key, f.endpoint)

@@ -40,7 +40,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 	if n.compiler, err = wiring.NewCompiler(ctx, compiled, logger); err != nil {
 		return nil, err
 	}
-	drivers, err := wiring.NewDrivers(n.telemetry.meter)
+	drivers, err := wiring.NewDrivers(id, n.telemetry.meter)
 	if err != nil {
 		return nil, err
 	}

@@ -313,8 +313,8 @@ func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
 	endpoint := func(name string) {
 		e := set.Endpoints[resource.Key{Namespace: g.Namespace, Name: name}]
 		parts = append(parts, e)
-		if e != nil && e.MQTT.TLS.TrustedCA != "" {
-			parts = append(parts, set.ConfigMaps[resource.Key{Namespace: g.Namespace, Name: e.MQTT.TLS.TrustedCA}])
+		if e != nil && e.TLS().TrustedCA != "" {
+			parts = append(parts, set.ConfigMaps[resource.Key{Namespace: g.Namespace, Name: e.TLS().TrustedCA}])
 		}
 		if e != nil && e.SecretRef() != "" {
 			parts = append(parts, set.Secrets[resource.Key{Namespace: g.Namespace, Name: e.SecretRef()}])

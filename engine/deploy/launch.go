@@ -70,7 +70,8 @@ type Binding struct {
 
 // Drivers make the ends of graphs. What they make connects when it is run.
 type Drivers interface {
-	// Source returns what receives the messages on topics that match filters.
+	// Source returns what receives the messages on topics that match filters, or, from
+	// Kafka, those in the topics.
 	Source(b Binding, filters []string) (endpoint.Source, error)
 	// Sink returns what publishes messages to topic or, where that is empty, to the
 	// topic that each message has.
@@ -173,7 +174,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	defer follower.Wait()
 	defer stop()
 	if err := r.graph.Run(ctx); err != nil {
-		return failureOf(err)
+		return b.failureOf(err)
 	}
 	return nil
 }
@@ -324,7 +325,7 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 		Persistence: b.graph.RequestPersistence,
 		Logger:      b.logger.With("endpoint", endpoint, "node", node),
 	}
-	if name := e.MQTT.TLS.TrustedCA; name != "" {
+	if name := e.TLS().TrustedCA; name != "" {
 		if binding.CA = b.set.ConfigMaps[b.key(name)]; binding.CA == nil {
 			return Binding{}, fmt.Errorf("there is no ConfigMap %q in namespace %s", name, b.graph.Namespace)
 		}

@@ -30,6 +30,8 @@ const (
 	MQTTSourceConnectionFailed   Reason = "DataflowMqttSourceConnectionFailed"
 	MQTTSourceSubscriptionFailed Reason = "DataflowMqttSourceSubscriptionFailed"
 	MQTTTargetConnectionFailed   Reason = "DataflowMqttTargetConnectionFailed"
+	KafkaSourceConnectionFailed  Reason = "DataflowKafkaSourceConnectionFailed"
+	KafkaTargetConnectionFailed  Reason = "DataflowKafkaTargetConnectionFailed"
 )
 
 // Status is how a graph is, and since when.
@@ -86,4 +88,37 @@ func failureOf(err error) *Failure {
 		return &Failure{RuntimeFault, err}
 	}
 	return &Failure{ProcessingFailed, err}
+}
+
+// failureOf returns the reason code of the error that ended the graph with it.
+func (b *bound) failureOf(err error) *Failure {
+	f := failureOf(err)
+	var end *engine.EndError
+	switch {
+	case !errors.As(err, &end) || !b.kafka(end):
+	case end.Sink:
+		f.Reason = KafkaTargetConnectionFailed
+	default:
+		f.Reason = KafkaSourceConnectionFailed
+	}
+	return f
+}
+
+// kafka reports whether the end that has failed is Kafka's.
+func (b *bound) kafka(end *engine.EndError) bool {
+	of := func(name string) bool {
+		e := b.set.Endpoints[b.key(name)]
+		return e != nil && e.Kafka != nil
+	}
+	for _, s := range b.graph.Sources {
+		if !end.Sink && s.Name == end.Operation {
+			return of(s.Endpoint)
+		}
+	}
+	for _, t := range b.graph.Destinations {
+		if end.Sink && t.Name == end.Operation {
+			return of(t.Endpoint)
+		}
+	}
+	return false
 }

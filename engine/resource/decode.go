@@ -356,6 +356,7 @@ func (d *decoder) source(g *DataflowGraph, name string, n document.Node, s docum
 	}
 	s.Optional("assetRef").Warnf("", "assets are not looked up; the topics of dataSources are used")
 	d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, source.Endpoint)
+	d.kafkaSource(g.Namespace, s, source)
 	return source
 }
 
@@ -381,6 +382,7 @@ func (d *decoder) destination(g *DataflowGraph, name string, n document.Node, s 
 		destination.Topic = ""
 	}
 	d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, destination.Endpoint)
+	d.kafkaDestination(g.Namespace, to, destination)
 	return destination
 }
 
@@ -446,20 +448,35 @@ func (d *decoder) refer(n document.Node, kind, namespace, name string) {
 }
 
 func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) {
-	others := []string{"kafkaSettings", "openTelemetrySettings", "localStorageSettings", "dataLakeStorageSettings",
+	settings := map[string]string{"Mqtt": "mqttSettings", "Kafka": "kafkaSettings"}
+	fields := []string{"mqttSettings", "kafkaSettings", "openTelemetrySettings", "localStorageSettings", "dataLakeStorageSettings",
 		"datalakeStorageSettings", "fabricOneLakeSettings", "dataExplorerSettings"}
-	spec := o.Required("spec", "").Object(append([]string{"endpointType", "hostType", "mqttSettings"}, others...)...)
-	typeNode := spec.Required("endpointType", "write Mqtt")
-	if t := typeNode.Enum("Mqtt", "Kafka", "OpenTelemetry", "LocalStorage", "DataLakeStorage", "FabricOneLake", "DataExplorer"); t != "Mqtt" {
-		if t != "" {
-			typeNode.Errorf("write Mqtt", "endpoints of type %s are not supported yet", t)
+	spec := o.Required("spec", "").Object(append([]string{"endpointType", "hostType"}, fields...)...)
+	typeNode := spec.Required("endpointType", "write Mqtt or Kafka")
+	kind := typeNode.Enum("Mqtt", "Kafka", "OpenTelemetry", "LocalStorage", "DataLakeStorage", "FabricOneLake", "DataExplorer")
+	if settings[kind] == "" {
+		if kind != "" {
+			typeNode.Errorf("write Mqtt or Kafka", "endpoints of type %s are not supported yet", kind)
 		}
 		return
 	}
-	for _, name := range others {
-		n := spec.Optional(name)
-		n.Errorf("", "%s has no meaning for an endpoint of type Mqtt", n.Path())
+	for _, name := range fields {
+		if name != settings[kind] {
+			n := spec.Optional(name)
+			n.Errorf("", "%s has no meaning for an endpoint of type %s", n.Path(), kind)
+		}
 	}
+	e := &DataflowEndpoint{Meta: meta}
+	if kind == "Kafka" {
+		e.Kafka = d.kafka(meta, spec)
+	} else {
+		e.MQTT = d.mqtt(meta, spec)
+	}
+	d.set.Endpoints[meta.Key] = e
+}
+
+// mqtt reads the settings of an endpoint of that type.
+func (d *decoder) mqtt(meta Meta, spec document.Object) MQTT {
 	spec.Optional("hostType").Enum("LocalBroker", "EventGrid", "CustomMqtt")
 	s := spec.Required("mqttSettings", "").Object("host", "authentication", "clientIdPrefix", "protocol", "keepAliveSeconds",
 		"retain", "maxInflightMessages", "qos", "sessionExpirySeconds", "tls", "cloudEventAttributes")
@@ -485,19 +502,23 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 		m.QoS = n.Int(0, 1)
 	}
 	m.NeverRetain = s.Optional("retain").Enum("Keep", "Never") == "Never"
-	tls := s.Optional("tls").Object("mode", "trustedCaCertificateConfigMapRef")
-	m.TLS.Disabled = !enabled(tls.Optional("mode"), true)
-	ca := tls.Optional("trustedCaCertificateConfigMapRef")
-	m.TLS.TrustedCA = ca.Text()
-	d.refer(ca, "ConfigMap", meta.Namespace, m.TLS.TrustedCA)
-	if m.TLS.Disabled && m.Authentication.Certificate != "" {
-		mode := tls.Optional("mode")
-		mode.Errorf("write Enabled", "%s is Disabled, and nobody can show a certificate without TLS", mode.Path())
-	}
+	m.TLS = d.tls(meta, s, m.Authentication)
 	if c := s.Optional("cloudEventAttributes"); c.Enum("Propagate", "CreateOrRemap") == "CreateOrRemap" {
 		c.Errorf("write Propagate", "creating CloudEvents attributes is not supported yet")
 	}
-	d.set.Endpoints[meta.Key] = &DataflowEndpoint{Meta: meta, MQTT: m}
+	return m
+}
+
+// tls reads how connections are secured.
+func (d *decoder) tls(meta Meta, settings document.Object, a Authentication) TLS {
+	s := settings.Optional("tls").Object("mode", "trustedCaCertificateConfigMapRef")
+	mode, ca := s.Optional("mode"), s.Optional("trustedCaCertificateConfigMapRef")
+	t := TLS{Disabled: !enabled(mode, true), TrustedCA: ca.Text()}
+	d.refer(ca, "ConfigMap", meta.Namespace, t.TrustedCA)
+	if t.Disabled && a.Certificate != "" {
+		mode.Errorf("write Enabled", "%s is Disabled, and nobody can show a certificate without TLS", mode.Path())
+	}
+	return t
 }
 
 // host reads where a broker is: HOST:PORT and, over a WebSocket, its path.
@@ -542,19 +563,7 @@ func (d *decoder) brokerAuthentication(meta Meta, settings document.Object) Auth
 	switch a, method := d.authentication(settings, "Anonymous", "X509Certificate", "ServiceAccountToken",
 		"SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"); method {
 	case "X509Certificate":
-		secret := a.Required("x509CertificateSettings", "write x509CertificateSettings: {secretRef: NAME}").Object("secretRef").
-			Required("secretRef", "name a Secret with "+ClientCertificateKey+" and "+ClientPrivateKeyKey+" in this namespace")
-		result.Certificate = secret.Text()
-		d.refer(secret, "Secret", meta.Namespace, result.Certificate)
-		d.later(func() {
-			if s := d.set.Secrets[Key{meta.Namespace, result.Certificate}]; s != nil {
-				for _, key := range []string{ClientCertificateKey, ClientPrivateKeyKey} {
-					if _, ok := s.Data[key]; !ok {
-						secret.Errorf("", "the Secret %s has no %s", s.Name, key)
-					}
-				}
-			}
-		})
+		result.Certificate = d.certificate(meta, a)
 	case "ServiceAccountToken":
 		result.ServiceAccount = &ServiceAccount{Audience: defaultAudience}
 		s := a.Optional("serviceAccountTokenSettings").Object("audience")
@@ -565,6 +574,29 @@ func (d *decoder) brokerAuthentication(meta Meta, settings document.Object) Auth
 		result.Identity = managedIdentity(a, method, "https://eventgrid.azure.net")
 	}
 	return result
+}
+
+// certificate reads which Secret has the certificate to show.
+func (d *decoder) certificate(meta Meta, a document.Object) string {
+	secret := a.Required("x509CertificateSettings", "write x509CertificateSettings: {secretRef: NAME}").Object("secretRef").
+		Required("secretRef", "name a Secret with "+ClientCertificateKey+" and "+ClientPrivateKeyKey+" in this namespace")
+	return d.secretWith(meta, secret, ClientCertificateKey, ClientPrivateKeyKey)
+}
+
+// secretWith reads the name of a Secret, which must have those keys.
+func (d *decoder) secretWith(meta Meta, n document.Node, keys ...string) string {
+	name := n.Text()
+	d.refer(n, "Secret", meta.Namespace, name)
+	d.later(func() {
+		if s := d.set.Secrets[Key{meta.Namespace, name}]; s != nil {
+			for _, key := range keys {
+				if _, ok := s.Data[key]; !ok {
+					n.Errorf("", "the Secret %s has no %s", s.Name, key)
+				}
+			}
+		}
+	})
+	return name
 }
 
 // managedIdentity reads the settings of an authentication by managed identity.

@@ -141,10 +141,27 @@ func (p Port) String() string {
 	return p.Node + "." + p.Operation
 }
 
-// DataflowEndpoint is an MQTT broker: the other types are not built yet.
+// DataflowEndpoint is Kafka or else an MQTT broker: the other types are not built yet.
 type DataflowEndpoint struct {
 	Meta
-	MQTT MQTT
+	MQTT  MQTT   // where Kafka is nil
+	Kafka *Kafka // nil: it is an MQTT broker
+}
+
+// TLS is how connections to the endpoint are secured.
+func (e *DataflowEndpoint) TLS() TLS {
+	if e.Kafka != nil {
+		return e.Kafka.TLS
+	}
+	return e.MQTT.TLS
+}
+
+// Authentication is how the endpoint is told who we are.
+func (e *DataflowEndpoint) Authentication() Authentication {
+	if e.Kafka != nil {
+		return e.Kafka.Authentication
+	}
+	return e.MQTT.Authentication
 }
 
 // MQTT is how a broker is reached, and what is asked of it.
@@ -172,6 +189,8 @@ type Authentication struct {
 	ServiceAccount *ServiceAccount
 	// Identity is the managed identity whose tokens are shown. Nil means none.
 	Identity *ManagedIdentity
+	// SASL is the name and the password that are shown to Kafka. Nil means none.
+	SASL *SASL
 }
 
 // ServiceAccount is the account in Kubernetes that the process runs with.
@@ -187,7 +206,13 @@ const (
 )
 
 // SecretRef names the Secret that the endpoint's authentication needs; empty: none.
-func (e *DataflowEndpoint) SecretRef() string { return e.MQTT.Authentication.Certificate }
+func (e *DataflowEndpoint) SecretRef() string {
+	a := e.Authentication()
+	if a.SASL != nil {
+		return a.SASL.Secret
+	}
+	return a.Certificate
+}
 
 // TLS is how a connection is secured.
 type TLS struct {

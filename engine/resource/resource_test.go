@@ -358,7 +358,7 @@ func TestRefused(t *testing.T) {
 		{"annotation that is no text", simple, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1}", `metadata.annotations.graphd.io/deadline must be a string, not the number 1`},
 		{"annotation elsewhere", broker, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1s}", "annotation graphd.io/deadline has no meaning on a DataflowEndpoint"},
 
-		{"endpoint type not built", broker, "Mqtt", "Kafka", "endpoints of type Kafka are not supported yet"},
+		{"endpoint type not built", broker, "Mqtt", "OpenTelemetry", "endpoints of type OpenTelemetry are not supported yet; write Mqtt or Kafka"},
 		{"endpoint type unknown", broker, "Mqtt", "Amqp", `spec.endpointType can't be "Amqp"`},
 		{"settings of another endpoint", broker, "  mqttSettings", "  kafkaSettings: {}\n  mqttSettings", "spec.kafkaSettings has no meaning for an endpoint of type Mqtt"},
 		{"host with a scheme", broker, "authentication", "host: mqtt://x:1883\n    authentication", "write HOST:PORT"},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -18,18 +19,21 @@ import (
 	"github.com/wasm-graph/graphd/cmd/internal/identity"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/endpoint/kafka"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
 
-// Drivers serves endpoints by their types, of which there is one so far: MQTT.
+// Drivers serves endpoints by their types: MQTT and Kafka.
 type Drivers struct {
+	node    string
 	meter   metric.Meter
 	dropped metric.Int64ObservableCounter
 }
 
-// NewDrivers returns Drivers that report to meter; nil: nobody measures.
-func NewDrivers(meter metric.Meter) (*Drivers, error) {
+// NewDrivers returns Drivers of the node with that id, empty for one that will not come
+// back, which report to meter; nil: nobody measures.
+func NewDrivers(node string, meter metric.Meter) (*Drivers, error) {
 	if meter == nil {
 		meter = noop.Meter{}
 	}
@@ -38,11 +42,18 @@ func NewDrivers(meter metric.Meter) (*Drivers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wiring: make metrics: %w", err)
 	}
-	return &Drivers{meter: meter, dropped: dropped}, nil
+	return &Drivers{node: node, meter: meter, dropped: dropped}, nil
 }
 
 // Source implements deploy.Drivers.
 func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, error) {
+	if b.Endpoint.Kafka != nil {
+		config, err := d.kafkaConfig(b)
+		if err != nil {
+			return nil, err
+		}
+		return kafka.NewSource(config, filters...)
+	}
 	config, err := mqttConfig(b)
 	if err != nil {
 		return nil, err
@@ -56,6 +67,13 @@ func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, e
 
 // Sink implements deploy.Drivers.
 func (d *Drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
+	if b.Endpoint.Kafka != nil {
+		config, err := d.kafkaConfig(b)
+		if err != nil {
+			return nil, err
+		}
+		return kafka.NewSink(config, topic)
+	}
 	config, err := mqttConfig(b)
 	if err != nil {
 		return nil, err
@@ -108,25 +126,88 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 	if config.Authentication, err = tokens(m.Authentication); err != nil {
 		return mqtt.Config{}, err
 	}
-	if m.TLS.Disabled {
-		return config, nil
+	config.TLS, err = tlsConfig(b)
+	return config, err
+}
+
+// tlsConfig is how connections to an endpoint are secured; nil where they aren't.
+func tlsConfig(b deploy.Binding) (*tls.Config, error) {
+	if b.Endpoint.TLS().Disabled {
+		return nil, nil
 	}
-	config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if m.Authentication.Certificate != "" {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if b.Endpoint.Authentication().Certificate != "" {
 		certificate, err := clientCertificate(b.Secret)
 		if err != nil {
-			return mqtt.Config{}, err
+			return nil, err
 		}
-		config.TLS.Certificates = []tls.Certificate{certificate}
+		config.Certificates = []tls.Certificate{certificate}
 	}
 	if b.CA != nil {
 		pool, err := certPool(b.CA)
 		if err != nil {
-			return mqtt.Config{}, err
+			return nil, err
 		}
-		config.TLS.RootCAs = pool
+		config.RootCAs = pool
 	}
 	return config, nil
+}
+
+// kafkaConfig is an endpoint's settings in the driver's words.
+func (d *Drivers) kafkaConfig(b deploy.Binding) (kafka.Config, error) {
+	k := b.Endpoint.Kafka
+	config := kafka.Config{
+		Address:  k.Host,
+		ClientID: b.Client,
+		Group:    k.Group,
+		Batching: kafka.Batching{
+			Disabled: k.Batching.Disabled, Latency: k.Batching.Latency,
+			MaxMessages: k.Batching.MaxMessages, MaxBytes: k.Batching.MaxBytes,
+		},
+		Acks: map[resource.KafkaAcks]kafka.Acks{
+			resource.AcksOne: kafka.OneAck, resource.AcksZero: kafka.NoAcks,
+		}[k.Acks],
+		Compression: map[resource.KafkaCompression]kafka.Compression{
+			resource.GzipCompression: kafka.Gzip, resource.SnappyCompression: kafka.Snappy, resource.Lz4Compression: kafka.LZ4,
+		}[k.Compression],
+		Partitioning: map[resource.PartitionStrategy]kafka.Partitioning{
+			resource.StaticStrategy: kafka.StaticPartition, resource.TopicStrategy: kafka.TopicPartition,
+			resource.PropertyStrategy: kafka.PropertyPartition,
+		}[k.Partitioning],
+		PartitionProperty: k.PartitionKey,
+		OmitProperties:    k.OmitProperties,
+		EventSource:       "aio://" + b.Endpoint.Name,
+		NewID:             uuid.NewString,
+		Logger:            b.Logger,
+	}
+	if d.node != "" {
+		config.Instance = b.Client + "-" + d.node
+	}
+	if k.CloudEvents == resource.CreateEvents {
+		config.CloudEvents = kafka.CreateOrRemap
+	}
+	switch a := k.Authentication; {
+	case a.SASL != nil:
+		config.SASL = kafka.SASL{
+			Mechanism: map[resource.SASLType]kafka.Mechanism{
+				resource.SASLPlain: kafka.Plain, resource.SASLScramSHA256: kafka.ScramSHA256, resource.SASLScramSHA512: kafka.ScramSHA512,
+			}[a.SASL.Type],
+			Username: string(b.Secret.Data[resource.UsernameKey]),
+			Password: string(b.Secret.Data[resource.PasswordKey]),
+		}
+	case a.Identity != nil:
+		id, err := identity.New(identity.Config{ClientID: a.Identity.ClientID, TenantID: a.Identity.TenantID})
+		if err != nil {
+			return kafka.Config{}, err
+		}
+		config.SASL.Token = func(ctx context.Context) (string, error) {
+			token, _, err := id.Token(ctx, a.Identity.Scope)
+			return token, err
+		}
+	}
+	var err error
+	config.TLS, err = tlsConfig(b)
+	return config, err
 }
 
 // How long before a token expires it is replaced, and how often that is tried. The

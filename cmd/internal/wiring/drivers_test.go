@@ -29,6 +29,7 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/endpoint/kafka"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
@@ -109,7 +110,7 @@ func TestTrustedAuthorities(t *testing.T) {
 		},
 		"sink": func(d *Drivers) error { _, err := d.Sink(binding(resource.MQTT{Host: "b"}, none), "a"); return err },
 	} {
-		drivers, err := NewDrivers(noop.Meter{})
+		drivers, err := NewDrivers("", noop.Meter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +204,7 @@ func TestTokens(t *testing.T) {
 // TestSourceReportsItsLosses looks at the metric while a source runs, and after.
 func TestSourceReportsItsLosses(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	drivers, err := NewDrivers(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"))
+	drivers, err := NewDrivers("", sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,5 +246,75 @@ func TestSourceReportsItsLosses(t *testing.T) {
 	}
 	if got := measured(); got != 0 {
 		t.Errorf("%d measurements after it ran", got)
+	}
+}
+
+// TestKafkaConfig: what settings are in the driver's words.
+func TestKafkaConfig(t *testing.T) {
+	certificate, private := keyPair(t)
+	secret := &resource.Secret{Data: map[string][]byte{
+		"username": []byte("u"), "password": []byte("p"), "client_cert.pem": certificate, "client_key.pem": private,
+	}}
+	for _, tt := range []struct {
+		name     string
+		settings resource.Kafka
+		want     kafka.Config
+	}{
+		{"plain", resource.Kafka{Host: "k:9092", Group: "g", TLS: resource.TLS{Disabled: true}, Acks: resource.AcksAll, Compression: resource.Uncompressed,
+			Partitioning: resource.DefaultStrategy, CloudEvents: resource.PropagateEvents}, kafka.Config{Group: "g"}},
+		{"everything", resource.Kafka{
+			Host: "k:9092", TLS: resource.TLS{Disabled: true}, Acks: resource.AcksZero, Compression: resource.Lz4Compression,
+			Batching:     resource.Batching{Disabled: true, Latency: time.Second, MaxMessages: 3, MaxBytes: 4},
+			Partitioning: resource.PropertyStrategy, PartitionKey: "device", OmitProperties: true, CloudEvents: resource.CreateEvents,
+			Authentication: resource.Authentication{SASL: &resource.SASL{Type: resource.SASLScramSHA512}},
+		}, kafka.Config{
+			Acks: kafka.NoAcks, Compression: kafka.LZ4, Batching: kafka.Batching{Disabled: true, Latency: time.Second, MaxMessages: 3, MaxBytes: 4},
+			Partitioning: kafka.PropertyPartition, PartitionProperty: "device", OmitProperties: true, CloudEvents: kafka.CreateOrRemap,
+			SASL: kafka.SASL{Mechanism: kafka.ScramSHA512, Username: "u", Password: "p"},
+		}},
+		{"others", resource.Kafka{
+			Host: "k:9092", TLS: resource.TLS{Disabled: true}, Acks: resource.AcksOne, Compression: resource.SnappyCompression, Partitioning: resource.TopicStrategy,
+			Authentication: resource.Authentication{SASL: &resource.SASL{Type: resource.SASLPlain}},
+		}, kafka.Config{
+			Acks: kafka.OneAck, Compression: kafka.Snappy, Partitioning: kafka.TopicPartition,
+			SASL: kafka.SASL{Mechanism: kafka.Plain, Username: "u", Password: "p"},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			drivers, err := NewDrivers("node", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := deploy.Binding{Client: "graphd-g-n", Endpoint: &resource.DataflowEndpoint{Meta: resource.Meta{Key: resource.Key{Name: "hub"}}, Kafka: &tt.settings}, Secret: secret}
+			got, err := drivers.kafkaConfig(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.NewID() == got.NewID() {
+				t.Error("ids repeat")
+			}
+			got.NewID = nil
+			tt.want.Address, tt.want.ClientID, tt.want.Instance, tt.want.EventSource = "k:9092", "graphd-g-n", "graphd-g-n-node", "aio://hub"
+			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b func(context.Context) (string, error)) bool { return (a == nil) == (b == nil) })); diff != "" {
+				t.Errorf("configuration (-want +got):\n%s", diff)
+			}
+			if sink, err := drivers.Sink(b, "t"); err != nil || sink.Connected() {
+				t.Errorf("sink is %T, %v", sink, err)
+			}
+		})
+	}
+	drivers, err := NewDrivers("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := deploy.Binding{Client: "c", Secret: secret, Endpoint: &resource.DataflowEndpoint{Kafka: &resource.Kafka{
+		Host: "k", Authentication: resource.Authentication{Certificate: "device"},
+	}}}
+	config, err := drivers.kafkaConfig(b)
+	if err != nil || len(config.TLS.Certificates) != 1 || config.Instance != "" {
+		t.Errorf("with a certificate: %+v, %v", config, err)
+	}
+	if _, err := drivers.Source(b, []string{"t"}); err == nil || !strings.Contains(err.Error(), "no consumer group") {
+		t.Errorf("a source without a group: %v", err)
 	}
 }
