@@ -105,6 +105,8 @@ type Graph struct {
 	running atomic.Bool
 	failure atomic.Pointer[string] // why Run returned
 
+	watch watch
+
 	swapping chan struct{} // has room for the one Swap that runs
 	change   change
 	ended    chan struct{} // closed when Run returns

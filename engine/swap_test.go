@@ -317,3 +317,59 @@ func TestSwapWaitsForConfirmations(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchWhileRunning: who begins to watch a running graph is told what happens from
+// then on, whichever version does it, until it stops.
+func TestWatchWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := ""
+		r := newRig(t, "in>m:map>out", map[string]*native.Operator{"m": mark("a", &closed)})
+		r.start()
+		synctest.Wait()
+		r.publish("1")
+		r.wait()
+		var first, second []string
+		frontiers := 0
+		watch := func(to *[]string) (stop func()) {
+			return r.graph.Watch(func(e schedule.Event) {
+				switch e.Kind {
+				case schedule.Reached:
+					*to = append(*to, e.Operation+" "+string(e.Message.Payload))
+				case schedule.Advanced:
+					frontiers++
+				}
+			})
+		}
+		stopFirst := watch(&first)
+		r.publish("2")
+		r.wait()
+		stopSecond := watch(&second)
+		if err := r.graph.Swap(t.Context(), versionOf(t, "in>n:map>out", map[string]*native.Operator{"n": mark("b", &closed)})); err != nil {
+			t.Fatal(err)
+		}
+		r.publish("3")
+		r.wait()
+		stopFirst()
+		r.publish("4")
+		r.wait()
+		time.Sleep(10 * time.Second)
+		stopSecond()
+		r.publish("5")
+		r.wait()
+		if got := strings.Join(first, ", "); got != "m 2, out a2, n 3, out b3" {
+			t.Errorf("the first was told %q", got)
+		}
+		if got := strings.Join(second, ", "); got != "n 3, out b3, n 4, out b4" {
+			t.Errorf("the second was told %q", got)
+		}
+		if frontiers == 0 {
+			t.Error("nobody was told of a frontier")
+		}
+		if got := r.graph.Plan().Nodes[1].Operation; got != "n" {
+			t.Errorf("the plan has %q", got)
+		}
+		r.finish()
+		<-r.graph.Ended()
+		r.graph.Watch(func(schedule.Event) {})()
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -45,13 +46,16 @@ type recordFlags struct {
 	count     uint64
 	limit     time.Duration
 	level     string
+	graphd    string
+	graph     string
+	tap       string
 }
 
 func newRecord() *cobra.Command {
 	var f recordFlags
 	cmd := &cobra.Command{
-		Use:   "record FILE --topic FILTER --broker HOST[:PORT]",
-		Short: "Record messages from an MQTT broker, to replay them",
+		Use:   "record FILE (--topic FILTER --broker HOST[:PORT] | --graphd HOST:PORT --graph NAME)",
+		Short: "Record messages from an MQTT broker or a running graph, to replay them",
 		Long: `Record subscribes to topics of a broker and writes what comes to a file, with the time
 at which it came and how far the frontier was: what graphctl replay needs to play it as
 it was. It ends after --count messages, after --for, or when it is interrupted.
@@ -60,8 +64,13 @@ The broker is given by flags, or is a DataflowEndpoint in resources: -f names th
 --endpoint the object.
 
 The recording is a client of its own. It takes no message away from anybody, unless the
-filter is a shared subscription ($share/GROUP/FILTER), and leaves no session behind.`,
+filter is a shared subscription ($share/GROUP/FILTER), and leaves no session behind.
+
+With --graphd it is instead what comes to an operation (--tap) of a graph that graphd
+runs on this machine, or from its sources, with the graph's own frontier; --graphd is
+the address where graphd serves its health. The graph doesn't wait for the recording.`,
 		Example: "  graphctl record line3.rec --broker localhost --topic 'line3/#' --for 10m\n" +
+			"  graphctl record window.rec --graphd localhost:9600 --graph complex --tap complex/module-window/delay --count 1000\n" +
 			"  graphctl record line3.rec -f resources --endpoint broker --topic line3/temperature --topic line3/humidity\n" +
 			"  graphctl record line3.rec --broker broker:8883 --tls --ca ca.pem --topic 'line3/#' --count 10000",
 		Args: exactly("FILE"),
@@ -78,6 +87,9 @@ filter is a shared subscription ($share/GROUP/FILTER), and leaves no session beh
 	flags.StringVar(&f.namespace, "namespace", resource.DefaultNamespace, "`NAME` of the namespace of --endpoint")
 	flags.StringArrayVar(&f.topics, "topic", nil, "`FILTER` of the topics; may be given several times")
 	flags.DurationVar(&f.lateness, "lateness", plan.DefaultLateness, "`DURATION` that the frontier stays behind")
+	flags.StringVar(&f.graphd, "graphd", "", "`HOST:PORT` where graphd serves its health")
+	flags.StringVar(&f.graph, "graph", "", "`NAME` of the graph in graphd, or NAMESPACE/NAME")
+	flags.StringVar(&f.tap, "tap", "", "`NODE` of the graph whose messages are recorded (default its sources)")
 	flags.Uint64Var(&f.count, "count", 0, "`N` messages to end after")
 	flags.DurationVar(&f.limit, "for", 0, "`DURATION` to end after")
 	flags.StringVar(&f.level, "log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error")
@@ -87,7 +99,9 @@ filter is a shared subscription ($share/GROUP/FILTER), and leaves no session beh
 // recordReport is what graphctl record -o json prints.
 type recordReport struct {
 	Recording string   `json:"recording"`
-	Topics    []string `json:"topics"`
+	Topics    []string `json:"topics,omitempty"`
+	Graph     string   `json:"graph,omitempty"`
+	Tap       string   `json:"tap,omitempty"`
 	Messages  uint64   `json:"messages"`
 	Seconds   float64  `json:"seconds"`
 }
@@ -102,7 +116,15 @@ func (f *recordFlags) run(cmd *cobra.Command, path string) (err error) {
 		return &usageError{fmt.Sprintf("invalid argument %q for --log-level; want debug, info, warn or error", f.level)}
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	source, err := f.source(logger)
+	var source endpoint.Source
+	var tapped *recording.Player
+	ctx, stop := context.WithCancelCause(cmd.Context())
+	defer stop(nil)
+	if f.graphd == "" {
+		source, err = f.source(logger)
+	} else if tapped, err = f.openTap(ctx); err == nil {
+		defer func() { err = errors.Join(err, tapped.Close()) }()
+	}
 	if err != nil {
 		return err
 	}
@@ -116,8 +138,40 @@ func (f *recordFlags) run(cmd *cobra.Command, path string) (err error) {
 	out := &steadyWriter{bufio.NewWriterSize(file, 64<<10), time.Now()}
 	defer func() { err = errors.Join(err, out.Flush(), file.Close()) }()
 
-	ctx, stop := context.WithCancelCause(cmd.Context())
-	defer stop(nil)
+	if f.limit > 0 {
+		timer := time.AfterFunc(f.limit, func() { stop(nil) })
+		defer timer.Stop()
+	}
+	began := time.Now()
+	var recorded atomic.Uint64
+	stopBar := showBar(stderr, func() (share float64, text string) {
+		if f.limit > 0 {
+			share = float64(time.Since(began)) / float64(f.limit)
+		}
+		if f.count > 0 {
+			share = max(share, float64(recorded.Load())/float64(f.count))
+		}
+		return min(share, 1), fmt.Sprintf("%d messages", recorded.Load())
+	})
+	if tapped != nil {
+		err = f.copyTap(ctx, tapped, out, &recorded)
+	} else {
+		err = f.subscribe(ctx, stop, source, out, &recorded, logger)
+	}
+	stopBar()
+	if err != nil {
+		return err
+	}
+	report := recordReport{Recording: path, Topics: f.topics, Graph: f.graph, Tap: f.tap, Messages: recorded.Load(), Seconds: time.Since(began).Seconds()}
+	if f.output.format == "json" {
+		return printJSON(cmd.OutOrStdout(), report)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d messages in %.0f s\n", path, report.Messages, report.Seconds)
+	return err
+}
+
+// subscribe records what comes from source until ctx ends.
+func (f *recordFlags) subscribe(ctx context.Context, stop context.CancelCauseFunc, source endpoint.Source, out io.Writer, recorded *atomic.Uint64, logger *slog.Logger) error {
 	p, err := f.plan()
 	if err != nil {
 		return err
@@ -128,7 +182,6 @@ func (f *recordFlags) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	var recorded atomic.Uint64
 	g, err := engine.New(engine.Config{
 		Plan: p, Options: plan.Options{Lateness: &f.lateness}, HLC: wiring.NewClock("graphctl-record"), Logger: logger,
 		Openers: make([]operator.Opener, len(p.Nodes)),
@@ -147,34 +200,11 @@ func (f *recordFlags) run(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.limit > 0 {
-		timer := time.AfterFunc(f.limit, func() { stop(nil) })
-		defer timer.Stop()
-	}
-	began := time.Now()
-	stopBar := showBar(stderr, func() (share float64, text string) {
-		if f.limit > 0 {
-			share = float64(time.Since(began)) / float64(f.limit)
-		}
-		if f.count > 0 {
-			share = max(share, float64(recorded.Load())/float64(f.count))
-		}
-		return min(share, 1), fmt.Sprintf("%d messages", recorded.Load())
-	})
 	err = g.Run(ctx)
-	stopBar()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
-	if err = errors.Join(err, tap.Close()); err != nil {
-		return err
-	}
-	report := recordReport{Recording: path, Topics: f.topics, Messages: tap.Messages(), Seconds: time.Since(began).Seconds()}
-	if f.output.format == "json" {
-		return printJSON(cmd.OutOrStdout(), report)
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d messages in %.0f s\n", path, report.Messages, report.Seconds)
-	return err
+	return errors.Join(err, tap.Close())
 }
 
 // check refuses flags that don't go together.
@@ -183,6 +213,16 @@ func (f *recordFlags) check() error {
 		return err
 	}
 	switch {
+	case f.graphd != "" && (f.broker != "" || f.endpoint != "" || len(f.files) > 0 || len(f.topics) > 0):
+		return &usageError{"--graphd goes neither with a broker nor with --topic"}
+	case f.graphd != "" && f.graph == "":
+		return &usageError{"--graph is missing; it is the name of a graph that " + f.graphd + " runs"}
+	case f.graphd == "" && (f.graph != "" || f.tap != ""):
+		return &usageError{"--graphd is missing; it is where graphd serves its health, such as localhost:9600"}
+	case f.limit < 0:
+		return &usageError{"--for is not negative"}
+	case f.graphd != "":
+		return nil
 	case len(f.topics) == 0:
 		return &usageError{"--topic is missing; it is a filter such as 'line3/#'"}
 	case f.broker == "" && f.endpoint == "":
@@ -195,8 +235,8 @@ func (f *recordFlags) check() error {
 		return &usageError{"--tls and --ca go with --broker; the endpoint says for itself how it is reached"}
 	case f.qos != 0 && f.qos != 1:
 		return &usageError{fmt.Sprintf("invalid argument %d for --qos; want 0 or 1", f.qos)}
-	case f.lateness < 0 || f.limit < 0:
-		return &usageError{"--lateness and --for are not negative"}
+	case f.lateness < 0:
+		return &usageError{"--lateness is not negative"}
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +18,9 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/cmd/internal/broker"
+	"github.com/wasm-graph/graphd/engine/hlc"
+	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/progress"
 	"github.com/wasm-graph/graphd/engine/recording"
 )
 
@@ -143,6 +148,75 @@ func checkRecording(t *testing.T, path string, stdout []byte, any bool) {
 	}
 }
 
+// TestRecordTap records what graphd says about a running graph: until there is enough,
+// until it is interrupted, until the graph ends, and until graphd is gone. The recording
+// has an end in any case.
+func TestRecordTap(t *testing.T) {
+	var after func(w http.ResponseWriter, r *recording.Recorder) // what happens after three messages
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/tap" || request.FormValue("graph") != "plant/g" || request.FormValue("node") != "m" {
+			http.Error(w, "no such graph", http.StatusNotFound)
+			return
+		}
+		now := time.Now()
+		r, err := recording.NewRecorder(w, recording.Header{Began: now, Of: "plant/g m", Sources: []string{"m"}})
+		for n := range 3 {
+			m := &message.Message{Topic: "t", Payload: fmt.Append(nil, n), Time: hlc.Timestamp{Millis: now.UnixMilli(), Node: "n"}}
+			err = errors.Join(err, r.Message(now, 0, m), r.Frontier(now.Add(2*time.Second), progress.Time(now.UnixMilli()+int64(n))))
+			now = now.Add(2 * time.Second)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		w.(http.Flusher).Flush()
+		after(w, r)
+	}))
+	defer server.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	waits := func(http.ResponseWriter, *recording.Recorder) { <-ctx.Done() }
+	for _, tt := range []struct {
+		name  string
+		args  []string
+		after func(w http.ResponseWriter, r *recording.Recorder)
+		code  int
+		want  int
+		text  string
+	}{
+		{"enough", []string{"--count", "2"}, waits, exitOK, 2, ""},
+		{"for a while", []string{"--for", "500ms"}, waits, exitOK, 3, ""},
+		{"graph ended", nil, func(_ http.ResponseWriter, r *recording.Recorder) { _ = r.Close(time.Now().Add(time.Minute)) }, exitOK, 3, ""},
+		{"graphd gone", nil, func(http.ResponseWriter, *recording.Recorder) { panic(http.ErrAbortHandler) }, exitFailed, 3, "breaks off"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			after = tt.after
+			path := filepath.Join(t.TempDir(), "x.rec")
+			var stdout, stderr bytes.Buffer
+			args := append([]string{"record", path, "--graphd", server.URL, "--graph", "plant/g", "--tap", "m", "-o", "json"}, tt.args...)
+			if code := run(ctx, args, nil, &stdout, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.text) {
+				t.Errorf("exit code %d: %s", code, &stderr)
+			}
+			payloads, frontiers := messagesOf(t, path)
+			if len(payloads) != tt.want || frontiers == 0 {
+				t.Errorf("recorded %q and %d frontiers", payloads, frontiers)
+			}
+			var report recordReport
+			if err := json.Unmarshal(stdout.Bytes(), &report); tt.code == exitOK && (err != nil || report.Messages != uint64(tt.want) || report.Graph != "plant/g") {
+				t.Errorf("report %s (%v)", &stdout, err)
+			}
+		})
+	}
+	interrupt()
+	var stderr bytes.Buffer
+	path := filepath.Join(t.TempDir(), "x.rec")
+	if code := run(t.Context(), []string{"record", path, "--graphd", server.URL, "--graph", "h"}, nil, io.Discard, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no such graph") {
+		t.Errorf("of another graph: exit code %d, %s", code, &stderr)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a recording of nothing has left a file")
+	}
+}
+
 func TestRecordUsage(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x.rec")
@@ -158,6 +232,9 @@ func TestRecordUsage(t *testing.T) {
 		{"record", exitUsage, "missing argument FILE"},
 		{"record " + file, exitUsage, "--topic is missing"},
 		{"record " + file + " --topic t", exitUsage, "--broker is missing"},
+		{"record " + file + " --graph g", exitUsage, "--graphd is missing"},
+		{"record " + file + " --graphd localhost:9600", exitUsage, "--graph is missing"},
+		{"record " + file + " --graphd localhost:9600 --graph g --topic t", exitUsage, "--graphd goes neither"},
 		{"record " + file + " --topic t --broker b --endpoint e", exitUsage, "--broker goes neither"},
 		{"record " + file + " --topic t --endpoint e", exitUsage, "-f is missing"},
 		{"record " + file + " --topic t --endpoint e -f x --tls", exitUsage, "--tls and --ca go with --broker"},

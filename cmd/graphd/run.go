@@ -46,7 +46,8 @@ A tag that is moved is noticed, too (graphd.io/follow-interval, 60s by default).
 graph does is swapped without a reconnect, and without losing or repeating a message;
 what can't take its place is refused, and what was before goes on.
 
-http://ADDR serves /healthz, /readyz, /status and /metrics.`,
+http://ADDR serves /healthz, /readyz, /status and /metrics; and to clients on this
+machine /tap, which graphctl record --graphd reads.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := f.log.logger(cmd.ErrOrStderr())
@@ -102,7 +103,7 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
 	var refused atomic.Pointer[string]
-	stop, err := serve(f.addr, n.telemetry.handler(n.deployment, &refused), logger)
+	stop, err := serve(f.addr, n.telemetry.handler(n.deployment, &refused, logger), logger)
 	if err != nil {
 		return err
 	}

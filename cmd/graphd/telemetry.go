@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -46,9 +47,10 @@ func newTelemetry() (*telemetry, error) {
 //	/readyz   200 while every graph runs and is connected, else 503
 //	/status   how each graph is, and why resources are not taken over, as JSON
 //	/metrics  measurements, for Prometheus
+//	/tap      a recording of what flows through a graph, to this machine; see taps
 //
 // refused says what is wrong with the resources that were read last; nil: nothing.
-func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string]) http.Handler {
+func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string], logger *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
@@ -69,6 +71,7 @@ func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string
 			Refused *string         `json:"refusedResources,omitempty"`
 		}{append([]deploy.Status{}, d.Status()...), refused.Load()})
 	})
+	mux.Handle("GET /tap", &taps{deployment: d, logger: logger})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{}))
 	return mux
 }

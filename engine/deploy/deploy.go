@@ -33,9 +33,10 @@ import (
 // Config is what a Deployment needs.
 type Config struct {
 	// Launch runs the graph that is wanted until ctx ends; then it drains the graph and
-	// returns nil. It calls up once, when the graph can be asked how it is. Any other
-	// return is a failure; its error may be a *Failure, which says why. Required.
-	Launch func(ctx context.Context, want *Want, up func(probe func() engine.Health)) error
+	// returns nil. It calls up once, when the graph can be asked how it is; graph is what
+	// may be watched, or nil. Any other return is a failure; its error may be a *Failure,
+	// which says why. Required.
+	Launch func(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) error
 	// Logger takes what happens to graphs. Nil discards it.
 	Logger *slog.Logger
 	// MinBackoff and MaxBackoff bound the pause before a failed graph is started
@@ -87,6 +88,7 @@ type Deployment struct {
 type condition struct {
 	Status
 	probe func() engine.Health // nil while the graph doesn't run
+	graph *engine.Graph        // the same
 }
 
 // New returns a Deployment in which nothing runs yet.
@@ -115,6 +117,17 @@ func (d *Deployment) Status() []Status {
 	}
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
 	return all
+}
+
+// Graph returns the graph of that key, or nil where none runs. It may be called from
+// any goroutine.
+func (d *Deployment) Graph(key resource.Key) *engine.Graph {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.status[key]; c != nil {
+		return c.graph
+	}
+	return nil
 }
 
 // look asks every graph that runs how it is.
@@ -221,7 +234,7 @@ func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*ru
 		graphCtx, cancel := context.WithCancel(ctx)
 		r := &runner{want: NewWant(key, set), ends: f.ends, shape: f.shape, cancel: cancel, ended: make(chan struct{})}
 		running[key] = r
-		d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, nil)
+		d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, nil, nil)
 		go func() {
 			defer close(r.ended)
 			d.supervise(graphCtx, r.want)
@@ -255,8 +268,8 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 	pause := d.config.MinBackoff
 	for {
 		began := time.Now()
-		err := d.config.Launch(ctx, want, func(probe func() engine.Health) {
-			d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, probe)
+		err := d.config.Launch(ctx, want, func(probe func() engine.Health, graph *engine.Graph) {
+			d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, probe, graph)
 		})
 		if ctx.Err() != nil {
 			if err != nil {
@@ -271,7 +284,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 			err = errors.New("the graph ended by itself")
 		}
 		message, reason := err.Error(), failureOf(err).Reason
-		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil)
+		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil, nil)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
 		retry := time.NewTimer(pause)
 		select {
@@ -287,8 +300,8 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 	}
 }
 
-// report notes how a graph is, and whom to ask from now on.
-func (d *Deployment) report(s Status, probe func() engine.Health) {
+// report notes how a graph is, and whom to ask and to watch from now on.
+func (d *Deployment) report(s Status, probe func() engine.Health, graph *engine.Graph) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.status[s.Graph]
@@ -297,7 +310,7 @@ func (d *Deployment) report(s Status, probe func() engine.Health) {
 		d.status[s.Graph] = c
 	}
 	c.set(s)
-	c.probe = probe
+	c.probe, c.graph = probe, graph
 }
 
 // endsShape is everything that a running graph is connected to, as text: a graph is

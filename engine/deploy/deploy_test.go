@@ -93,7 +93,7 @@ func (s *stage) setFailure(graph string, err error) {
 	s.fail[graph] = err
 }
 
-func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() engine.Health)) error {
+func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() engine.Health, *engine.Graph)) error {
 	key := want.Key
 	s.mu.Lock()
 	err := s.fail[key.Name]
@@ -110,7 +110,7 @@ func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() en
 			return engine.Health{State: engine.Degraded, Reason: reason}
 		}
 		return engine.Health{State: engine.Available}
-	})
+	}, nil)
 	for {
 		select {
 		case <-want.Changed():

@@ -126,7 +126,7 @@ func NewLauncher(config LauncherConfig) (*Launcher, error) {
 // and runs it until ctx ends. When something else is wanted, or a tag is moved, it
 // swaps what the graph does, while its ends stay connected. What can't take the place
 // of what runs is refused, and the graph's health says why.
-func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() engine.Health)) error {
+func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) error {
 	err := l.launch(ctx, want, up)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // stopped before it was up, which is no failure
@@ -134,7 +134,7 @@ func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() 
 	return err
 }
 
-func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health)) (err error) {
+func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) (err error) {
 	b := l.bind(want.Set(), want.Key)
 	r := &running{launcher: l, want: want, logger: b.logger}
 	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
@@ -166,7 +166,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	}
 	defer unobserve()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
-	up(r.health)
+	up(r.health, r.graph)
 
 	following, stop := context.WithCancel(ctx)
 	var follower sync.WaitGroup

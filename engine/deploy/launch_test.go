@@ -321,7 +321,7 @@ func (b *bench) launchWant(t *testing.T, want *deploy.Want) (probe func() engine
 	ctx, cancel := context.WithCancel(t.Context())
 	up, ended := make(chan func() engine.Health, 1), make(chan error, 1)
 	go func() {
-		ended <- b.Launch(ctx, want, func(probe func() engine.Health) { up <- probe })
+		ended <- b.Launch(ctx, want, func(probe func() engine.Health, _ *engine.Graph) { up <- probe })
 	}()
 	select {
 	case probe = <-up:
@@ -472,7 +472,7 @@ func TestLaunchAllows(t *testing.T) {
 		definition := strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/operation.module-temperature.map.allow: '"+what+"'}}", 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		return newBench(t).Launch(ctx, deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health) { cancel() })
+		return newBench(t).Launch(ctx, deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health, *engine.Graph) { cancel() })
 	}
 	if err := allowing("dir:/nowhere/at/all"); err == nil || !strings.Contains(err.Error(), "allow directory: open /nowhere/at/all: ") {
 		t.Errorf("Launch with a directory that is not there: %v", err)
@@ -532,7 +532,7 @@ func TestLaunchFails(t *testing.T) {
 			if tt.resource != nil {
 				definition = tt.resource(definition)
 			}
-			err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health) {
+			err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, definition)), func(func() engine.Health, *engine.Graph) {
 				t.Error("the graph came up")
 			})
 			var failure *deploy.Failure
@@ -557,7 +557,7 @@ func TestRefusedByTheBroker(t *testing.T) {
 	} {
 		b := newBench(t)
 		b.drivers.refused.source, b.drivers.refused.sink = tt.source, tt.sink
-		err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, text("g", "simple:1", ""))), func(func() engine.Health) {})
+		err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, text("g", "simple:1", ""))), func(func() engine.Health, *engine.Graph) {})
 		var failure *deploy.Failure
 		if !errors.As(err, &failure) || failure.Reason != tt.reason || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Launch = %v; want %s %s", err, tt.reason, tt.want)

@@ -100,6 +100,7 @@ func (w *Worker) Inherit(ctx context.Context, from *Worker) error {
 	w.frontier = max(w.frontier, from.frontier)
 	w.local = from.local
 	w.stopped, w.ended, w.ending = from.stopped, from.ended, from.ending
+	w.watch, w.watching = from.watching, from.watching
 	if w.keeps && from.journal != nil {
 		w.journal, from.journal = from.journal, nil
 	}

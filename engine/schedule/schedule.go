@@ -74,13 +74,14 @@ type Config struct {
 	Settled func(time.Duration)
 	// Watch is told everything that the worker does, in that order, from the goroutine
 	// that does it; nil: nobody watches, and it costs nothing. It must not block. A worker
-	// that is watched has a frontier even where nothing in its plan needs one.
+	// that is watched has a frontier even where nothing in its plan needs one. See
+	// Worker.Watch.
 	Watch  func(Event)
 	Logger *slog.Logger // default: discard
 	Inbox  int          // default DefaultInbox
 }
 
-// Worker runs one plan. Take, Stop, End, Stats and Health may be called from any
+// Worker runs one plan. Take, Stop, End, Watch, Stats and Health may be called from any
 // goroutine; Open, Run, Step and Close are for the one that owns the worker.
 type Worker struct {
 	plan       *plan.Plan
@@ -92,7 +93,6 @@ type Worker struct {
 	observe    func(hlc.Timestamp)
 	connected  func(int) bool
 	settled    func(time.Duration)
-	watch      func(Event) // nil: nobody watches
 	log        *slog.Logger
 	capacity   int
 	maxDelay   int64 // milliseconds
@@ -101,13 +101,14 @@ type Worker struct {
 
 	// Only the worker's goroutine touches these.
 	nodes    []node
-	timed    []int     // indexes of the delays and accumulates
-	clocked  bool      // somebody needs the frontier
-	batch    []arrival // being worked on
-	sequel   []arrival // the part of batch not worked on yet
-	gathered []entry   // taken off a page
-	recalled int       // how many of these were in the store only
-	runs     []run     // a ring, from oldest on as many as are underway
+	timed    []int       // indexes of the delays and accumulates
+	clocked  bool        // somebody needs the frontier; changed under mu
+	watch    func(Event) // nil: nobody watches
+	batch    []arrival   // being worked on
+	sequel   []arrival   // the part of batch not worked on yet
+	gathered []entry     // taken off a page
+	recalled int         // how many of these were in the store only
+	runs     []run       // a ring, from oldest on as many as are underway
 	oldest   int
 	underway int
 	current  *run      // being worked on
@@ -131,13 +132,14 @@ type Worker struct {
 	space    sync.Cond  // the inbox has become shorter, or the worker stops
 	sources  []source
 	inbox    []arrival
-	stopped  bool    // takes no more
-	ended    bool    // and what is held is to be fired
-	pausing  bool    // Run is to return between two messages
-	emptying bool    // and before, what is held is to come out
-	heir     *Worker // has taken over
-	ending   int     // sources that have ended
-	idle     bool    // the worker sleeps until woken
+	stopped  bool        // takes no more
+	ended    bool        // and what is held is to be fired
+	pausing  bool        // Run is to return between two messages
+	emptying bool        // and before, what is held is to come out
+	heir     *Worker     // has taken over
+	watching func(Event) // what watch is from the next batch on
+	ending   int         // sources that have ended
+	idle     bool        // the worker sleeps until woken
 	frontier progress.Time
 	local    hlc.Timestamp // the last stamp made here
 	inFlight int           // tickets out
@@ -200,7 +202,7 @@ func New(c Config) (*Worker, error) {
 	}
 	w := &Worker{
 		plan: c.Plan, options: c.Options, deadLetter: c.DeadLetter, clock: c.Clock, virtual: c.Virtual,
-		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, watch: c.Watch, log: c.Logger, capacity: c.Inbox,
+		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, watch: c.Watch, watching: c.Watch, log: c.Logger, capacity: c.Inbox,
 		maxDelay: plan.DefaultMaxDelay.Milliseconds(), dropLate: c.Options.LatePolicy == plan.DropLate,
 		dropDrift: c.Options.DriftPolicy == plan.DropDrift,
 		frontier:  progress.Beginning, wake: make(chan struct{}, 1),
@@ -269,6 +271,9 @@ func New(c Config) (*Worker, error) {
 	}
 	return w, nil
 }
+
+// Plan returns the plan that the worker runs.
+func (w *Worker) Plan() *plan.Plan { return w.plan }
 
 // instances is how many instances an operation is given. In virtual time one message
 // is in the graph at a time, so one is enough.
@@ -386,6 +391,19 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 	return true
 }
 
+// Watch makes f what Config.Watch was, from the next batch on; nil: nobody watches.
+// What f was before may be called until then.
+func (w *Worker) Watch(f func(Event)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.heir != nil {
+		w.heir.Watch(f)
+		return
+	}
+	w.watching = f
+	w.rouse()
+}
+
 // Stop makes the worker finish what it has taken, and no more than that: what is
 // held for later stays unsettled.
 func (w *Worker) Stop() {
@@ -454,11 +472,6 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) run(ctx context.Context) error {
 	var ticks <-chan time.Time
-	if w.clocked && w.virtual == nil {
-		ticker := time.NewTicker(tick)
-		defer ticker.Stop()
-		ticks = ticker.C
-	}
 	var committed <-chan *transaction
 	if w.journal != nil {
 		committed = w.journal.committed
@@ -466,6 +479,11 @@ func (w *Worker) run(ctx context.Context) error {
 	w.prove(ctx)
 	for {
 		work, done := w.fetch()
+		if ticks == nil && w.clocked && w.virtual == nil {
+			ticker := time.NewTicker(tick)
+			defer ticker.Stop()
+			ticks = ticker.C
+		}
 		w.work(ctx, ticks)
 		w.flush(ctx)
 		switch {
@@ -513,6 +531,8 @@ func (w *Worker) fetch() (work, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.quiet = false
+	w.watch = w.watching
+	w.clocked = w.clocked || w.watch != nil
 	clear(w.batch)
 	w.batch = w.batch[:0]
 	if !w.pausing {
