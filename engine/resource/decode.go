@@ -503,8 +503,8 @@ func (d *decoder) mqtt(meta Meta, spec document.Object) MQTT {
 	}
 	m.NeverRetain = s.Optional("retain").Enum("Keep", "Never") == "Never"
 	m.TLS = d.tls(meta, s, m.Authentication)
-	if c := s.Optional("cloudEventAttributes"); c.Enum("Propagate", "CreateOrRemap") == "CreateOrRemap" {
-		c.Errorf("write Propagate", "creating CloudEvents attributes is not supported yet")
+	if c := s.Optional("cloudEventAttributes").Enum("Propagate", "CreateOrRemap"); c != "" {
+		m.CloudEvents = CloudEvents(c)
 	}
 	return m
 }

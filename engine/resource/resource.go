@@ -174,6 +174,7 @@ type MQTT struct {
 	MaxInflight    int           // unacknowledged messages, each way
 	QoS            int           // 0 or 1
 	NeverRetain    bool          // publish without the retain flag
+	CloudEvents    CloudEvents
 	TLS            TLS
 	Authentication Authentication
 }
@@ -371,5 +372,6 @@ func defaultMQTT() MQTT {
 		SessionExpiry: 10 * time.Minute,
 		MaxInflight:   100,
 		QoS:           1,
+		CloudEvents:   PropagateEvents,
 	}
 }

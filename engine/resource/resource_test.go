@@ -104,7 +104,7 @@ func TestGraphAndImpliedObjects(t *testing.T) {
 			Connections:  connections("sensors", "convert", "convert", "out"),
 		}},
 		Endpoints: map[resource.Key]*resource.DataflowEndpoint{key("default"): {Meta: implied, MQTT: resource.MQTT{
-			Host: "aio-broker:18883", KeepAlive: time.Minute, SessionExpiry: 10 * time.Minute, MaxInflight: 100, QoS: 1,
+			Host: "aio-broker:18883", KeepAlive: time.Minute, SessionExpiry: 10 * time.Minute, MaxInflight: 100, QoS: 1, CloudEvents: resource.PropagateEvents,
 			Authentication: resource.Authentication{ServiceAccount: &resource.ServiceAccount{Audience: "aio-internal"}},
 		}}},
 		Registries: map[resource.Key]*resource.RegistryEndpoint{key("default"): {Meta: implied, Host: "mcr.microsoft.com"}},
@@ -134,7 +134,7 @@ spec:
     qos: 0
     sessionExpirySeconds: 0
     tls: {mode: enabled, trustedCaCertificateConfigMapRef: ca}
-    cloudEventAttributes: Propagate
+    cloudEventAttributes: createOrRemap
 status: {healthState: {status: Available}}
 ---
 apiVersion: connectivity.iotoperations.azure.com/v1
@@ -193,7 +193,7 @@ spec:
 	}
 	for _, tt := range []struct{ got, want any }{
 		{set.Endpoints[plant("broker").Key], &resource.DataflowEndpoint{Meta: plant("broker"), MQTT: resource.MQTT{
-			Host: "localhost:1883", ClientIDPrefix: "plant", MaxInflight: 7, NeverRetain: true, TLS: resource.TLS{TrustedCA: "ca"},
+			Host: "localhost:1883", ClientIDPrefix: "plant", MaxInflight: 7, NeverRetain: true, TLS: resource.TLS{TrustedCA: "ca"}, CloudEvents: resource.CreateEvents,
 		}}},
 		{set.Registries[plant("local").Key], &resource.RegistryEndpoint{Meta: plant("local"), Host: "file://artifacts"}},
 		{set.Profiles[plant("profile").Key], &resource.DataflowProfile{Meta: plant("profile"), InstanceCount: 1, LogLevel: "debug"}},
@@ -382,7 +382,7 @@ func TestRefused(t *testing.T) {
 		{"web socket with a query", broker, "authentication", "protocol: WebSockets\n    host: a/mqtt?b\n    authentication", `mqttSettings.host can't be "a/mqtt?b"`},
 		{"protocol", broker, "authentication", "protocol: Http\n    authentication", `mqttSettings.protocol can't be "Http"; write one of Mqtt, WebSockets`},
 		{"authority missing", broker, "authentication", "tls: {trustedCaCertificateConfigMapRef: ca}\n    authentication", `there is no ConfigMap "ca"`},
-		{"cloud events", broker, "authentication", "cloudEventAttributes: CreateOrRemap\n    authentication", "not supported yet"},
+		{"cloud events", broker, "authentication", "cloudEventAttributes: Create\n    authentication", `cloudEventAttributes can't be "Create"; write one of Propagate, CreateOrRemap`},
 
 		{"registry without host", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {authentication: {method: Anonymous}}\n", "", "", "spec.host is missing"},
 		{"registry with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', trustSettings: {}}\n", "", "", "trustSettings.trustedSigningKeys is missing"},

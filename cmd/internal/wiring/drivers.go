@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/wasm-graph/graphd/cmd/internal/identity"
+	"github.com/wasm-graph/graphd/engine/cloudevent"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/kafka"
@@ -122,6 +123,9 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 	if m.NeverRetain {
 		config.Retain = mqtt.NeverRetain
 	}
+	if m.CloudEvents == resource.CreateEvents {
+		config.Events = cloudevent.Policy{Create: true, Source: eventSource(b), NewID: uuid.NewString}
+	}
 	var err error
 	if config.Authentication, err = tokens(m.Authentication); err != nil {
 		return mqtt.Config{}, err
@@ -153,6 +157,9 @@ func tlsConfig(b deploy.Binding) (*tls.Config, error) {
 	return config, nil
 }
 
+// eventSource is the source of the CloudEvents that are made for an endpoint.
+func eventSource(b deploy.Binding) string { return "aio://" + b.Endpoint.Name }
+
 // kafkaConfig is an endpoint's settings in the driver's words.
 func (d *Drivers) kafkaConfig(b deploy.Binding) (kafka.Config, error) {
 	k := b.Endpoint.Kafka
@@ -176,7 +183,7 @@ func (d *Drivers) kafkaConfig(b deploy.Binding) (kafka.Config, error) {
 		}[k.Partitioning],
 		PartitionProperty: k.PartitionKey,
 		OmitProperties:    k.OmitProperties,
-		EventSource:       "aio://" + b.Endpoint.Name,
+		EventSource:       eventSource(b),
 		NewID:             uuid.NewString,
 		Logger:            b.Logger,
 	}

@@ -120,6 +120,23 @@ func TestTrustedAuthorities(t *testing.T) {
 	}
 }
 
+// TestEvents: whose events an endpoint makes, if it makes any.
+func TestEvents(t *testing.T) {
+	b := binding(resource.MQTT{Host: "b", CloudEvents: resource.CreateEvents}, nil)
+	b.Endpoint.Name = "broker"
+	config, err := mqttConfig(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := config.Events; !e.Create || e.Source != "aio://broker" || e.NewID() == e.NewID() {
+		t.Errorf("events are made by %+v", e)
+	}
+	b.Endpoint.MQTT.CloudEvents = resource.PropagateEvents
+	if config, err = mqttConfig(b); err != nil || config.Events.Create {
+		t.Errorf("propagated: %+v, %v", config.Events, err)
+	}
+}
+
 // TestClientCertificate: the certificate is shown with those between it and an authority.
 func TestClientCertificate(t *testing.T) {
 	certificate, private := keyPair(t)

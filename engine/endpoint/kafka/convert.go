@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wasm-graph/graphd/engine/cloudevent"
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -154,7 +155,8 @@ func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.R
 	if c.OmitProperties {
 		return r, nil
 	}
-	properties, event := c.event(m, topic, now)
+	events := cloudevent.Policy{Create: c.CloudEvents == CreateOrRemap, Source: c.EventSource, NewID: c.NewID}
+	properties, event := events.Properties(m, topic, now)
 	r.Headers = make([]kgo.RecordHeader, 0, len(properties)+2)
 	add := func(key string, value []byte) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: value})
@@ -179,62 +181,10 @@ func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.R
 	}
 	for _, p := range properties {
 		key := p.Key
-		if event && isEventAttribute(key) {
+		if event && cloudevent.IsAttribute(key) {
 			key = eventPrefixes[0] + key
 		}
 		add(key, []byte(p.Value))
 	}
 	return r, nil
-}
-
-// event returns the properties of m with the attributes of the event that it is, and
-// whether it is one.
-func (c *Config) event(m *message.Message, topic string, now time.Time) ([]message.Property, bool) {
-	properties := m.Properties
-	missing := false
-	for _, key := range [...]string{"specversion", "type", "source", "id"} {
-		if _, ok := m.Property(key); !ok {
-			missing = true
-		}
-	}
-	if missing && c.CloudEvents == Propagate {
-		return properties, false
-	}
-	set := func(key, value string, keep bool) {
-		for i, p := range properties {
-			if p.Key == key {
-				if !keep && p.Value != value {
-					changed := append([]message.Property(nil), properties...)
-					changed[i].Value = value
-					properties = changed
-				}
-				return
-			}
-		}
-		properties = append(properties[:len(properties):len(properties)], message.Property{Key: key, Value: value})
-	}
-	if c.CloudEvents == CreateOrRemap {
-		set("specversion", "1.0", true)
-		set("type", "ms.aio-dataflow.telemetry", true)
-		set("source", c.EventSource, true)
-		if _, ok := m.Property("id"); !ok {
-			set("id", c.NewID(), true)
-		}
-		set("subject", topic, true)
-		set("time", now.UTC().Format(time.RFC3339Nano), true)
-	}
-	if m.ContentType != "" {
-		set("datacontenttype", m.ContentType, false)
-	}
-	return properties, true
-}
-
-// isEventAttribute reports whether a property is an attribute that CloudEvents 1.0
-// defines.
-func isEventAttribute(key string) bool {
-	switch key {
-	case "specversion", "type", "source", "id", "subject", "time", "datacontenttype", "dataschema":
-		return true
-	}
-	return false
 }

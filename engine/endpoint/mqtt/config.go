@@ -11,6 +11,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/wasm-graph/graphd/engine/cloudevent"
 )
 
 // QoS is the delivery guarantee asked for when subscribing and publishing.
@@ -70,6 +72,9 @@ type Config struct {
 	QoS QoS
 	// Retain is KeepRetain by default. Sinks only.
 	Retain Retain
+	// Events says what a sink does about the attributes of CloudEvents. Its zero value
+	// propagates them.
+	Events cloudevent.Policy
 	// MaxInflight bounds the messages that are sent and not yet acknowledged, in
 	// [1, 65535]: what a source lets the broker send ahead (the receive maximum),
 	// and how far a sink pipelines. Default 100.
@@ -127,6 +132,9 @@ func (c Config) Validate() error {
 	}
 	if c.Retain > NeverRetain {
 		fail("unknown retain mode %d", c.Retain)
+	}
+	if c.Events.Create && (c.Events.NewID == nil || c.Events.Source == "") {
+		fail("creating events needs a source and ids")
 	}
 	if c.MaxInflight < 0 || c.MaxInflight > math.MaxUint16 {
 		fail("max inflight %d is not in [1, %d]", c.MaxInflight, math.MaxUint16)

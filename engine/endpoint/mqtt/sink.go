@@ -157,9 +157,25 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 	if err := s.room(ctx); err != nil {
 		return err
 	}
-	s.queue = append(s.queue, &publication{message: m, done: done})
+	s.queue = append(s.queue, &publication{message: s.event(m), done: done})
 	s.pump()
 	return nil
+}
+
+// event returns m with the attributes of the CloudEvent that it is. They are made once,
+// so that what is sent again has the same.
+func (s *Sink) event(m *message.Message) *message.Message {
+	to, err := s.topic.Expand(m.Topic)
+	if err != nil {
+		return m // is refused when it is encoded
+	}
+	properties, is := s.config.Events.Properties(m, to, time.Now())
+	if !is {
+		return m
+	}
+	m = m.Clone()
+	m.Properties = properties
+	return m
 }
 
 // room waits until a message can be accepted. The caller holds mu.

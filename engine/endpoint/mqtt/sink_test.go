@@ -13,6 +13,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wasm-graph/graphd/engine/cloudevent"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
 	"github.com/wasm-graph/graphd/engine/message"
 )
@@ -436,5 +437,47 @@ func TestSinkIdentifiersWrapAround(t *testing.T) {
 		if got := receive(t, done); got != i {
 			t.Fatalf("done %d, want %d", got, i)
 		}
+	}
+}
+
+// TestSinkMakesEvents: what is sent again is the same event.
+func TestSinkMakesEvents(t *testing.T) {
+	broker := newScript(t)
+	config := testConfig(t, broker.addr())
+	made := 0
+	config.Events = cloudevent.Policy{Create: true, Source: "aio://plant", NewID: func() string {
+		made++
+		return fmt.Sprint("id-", made)
+	}}
+	sink := newSink(t, config, "out/${inputTopic.1}")
+	runSink(t, sink)
+	c := broker.greet(false)
+	m := &message.Message{Topic: "in", ContentType: "text/plain"}
+	if err := sink.Send(t.Context(), m, func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	first := read[*packets.Publish](c)
+	c.cut()
+	again := read[*packets.Publish](broker.greet(true))
+	got := map[string]string{}
+	for _, u := range first.Properties.User {
+		got[u.Key] = u.Value
+	}
+	if _, err := time.Parse(time.RFC3339, got["time"]); err != nil {
+		t.Error(err)
+	}
+	delete(got, "time")
+	want := map[string]string{
+		"specversion": "1.0", "type": "ms.aio-dataflow.telemetry", "source": "aio://plant", "id": "id-1",
+		"subject": "out/in", "datacontenttype": "text/plain",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(first.Properties.User, again.Properties.User); diff != "" {
+		t.Errorf("sent again (-first +again):\n%s", diff)
+	}
+	if len(m.Properties) > 0 {
+		t.Errorf("the message was changed: %v", m.Properties)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wasm-graph/graphd/engine/cloudevent"
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
 )
@@ -367,6 +368,7 @@ func TestNewSourceRefuses(t *testing.T) {
 		{"window", mqtt.Config{Address: "a", ClientID: "c", MaxInflight: 70_000}, []string{"t"}, "max inflight 70000"},
 		{"path", mqtt.Config{Address: "a", ClientID: "c", WebSocket: "mqtt"}, []string{"t"}, `path "mqtt" of the web socket does not begin with /`},
 		{"authentication", mqtt.Config{Address: "a", ClientID: "c", Authentication: &mqtt.Authentication{Method: "m"}}, []string{"t"}, "needs a method and a source of tokens"},
+		{"events", mqtt.Config{Address: "a", ClientID: "c", Events: cloudevent.Policy{Create: true}}, []string{"t"}, "creating events needs a source and ids"},
 		{"backoff", mqtt.Config{Address: "a", ClientID: "c", MinBackoff: 2, MaxBackoff: 1}, []string{"t"}, "minimum backoff 2ns is over"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
