@@ -34,9 +34,11 @@ const (
 	tries = 5
 	// defaultStall is how long a transfer may stand still.
 	defaultStall = time.Minute
-	// headerTimeout is how long a registry may think about a request: that is, also
-	// about a blob of hundreds of megabytes that was uploaded.
-	headerTimeout = 3 * time.Minute
+	// answerTimeout is how long a registry may think about a question. One that hangs is
+	// to be given up in time for a copy to be used.
+	answerTimeout = 20 * time.Second
+	// uploadTimeout is how long it may think about a blob of hundreds of megabytes.
+	uploadTimeout = 3 * time.Minute
 )
 
 // newClient returns what sends requests to a registry: it has credentials, retries
@@ -47,13 +49,15 @@ func newClient(opts Options) *auth.Client {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.TLSClientConfig = opts.TLS
 		transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
-		transport.ResponseHeaderTimeout = headerTimeout
+		transport.ResponseHeaderTimeout = uploadTimeout
 		// Digests and sizes are those of the bytes on the wire; a registry has no
 		// reason to compress them, and a hostile one every reason.
 		transport.DisableCompression = true
+		questions := transport.Clone()
+		questions.ResponseHeaderTimeout = cmp.Or(opts.Stall, answerTimeout)
 		policy := patience{first: cmp.Or(opts.Backoff, defaultBackoff)}
 		client = &http.Client{Transport: &retry.Transport{
-			Base:   transport,
+			Base:   byMethod{questions: questions, uploads: transport},
 			Policy: func() retry.Policy { return policy },
 		}}
 	}
@@ -66,6 +70,17 @@ func newClient(opts Options) *auth.Client {
 		c.Credential = opts.Credentials.forHost
 	}
 	return c
+}
+
+// byMethod sends what only asks one way and everything else another.
+type byMethod struct{ questions, uploads http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (m byMethod) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return m.questions.RoundTrip(r)
+	}
+	return m.uploads.RoundTrip(r)
 }
 
 // patience says whether and when a request is tried again: after what passes by

@@ -26,7 +26,10 @@ const maxTokenBytes = 1 << 20
 // that is trusted with it.
 func Exchange(token func(context.Context) (string, error), tenant string, opts Options) *Credentials {
 	opts.Credentials = nil
-	client := newClient(opts).Client
+	client := *newClient(opts).Client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // the token is for the registry and nobody that it names
+	}
 	scheme := "https://"
 	if opts.PlainHTTP {
 		scheme = "http://"
@@ -42,7 +45,7 @@ func Exchange(token func(context.Context) (string, error), tenant string, opts O
 			if tenant != "" {
 				form.Set("tenant", tenant)
 			}
-			refresh, err := exchange(ctx, client, scheme+host+"/oauth2/exchange", form)
+			refresh, err := exchange(ctx, &client, scheme+host+"/oauth2/exchange", form)
 			if err != nil {
 				return auth.EmptyCredential, fmt.Errorf("exchange the identity's token at %s: %w", host, err)
 			}

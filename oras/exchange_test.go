@@ -20,6 +20,10 @@ func TestExchange(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.URL.Path == "/oauth2/exchange":
+				if answer == http.StatusTemporaryRedirect {
+					http.Redirect(w, r, "/elsewhere", answer)
+					return
+				}
 				if answer != http.StatusOK {
 					http.Error(w, "no: "+r.FormValue("access_token"), answer)
 					return
@@ -28,6 +32,8 @@ func TestExchange(t *testing.T) {
 					t.Errorf("exchange with %v", r.Form)
 				}
 				fmt.Fprintf(w, `{"refresh_token":"refresh %s"}`, r.FormValue("access_token"))
+			case r.URL.Path == "/elsewhere":
+				t.Errorf("the token went elsewhere: %v", r.FormValue("access_token") != "")
 			case r.URL.Path == "/oauth2/token":
 				if r.FormValue("grant_type") != "refresh_token" || r.FormValue("refresh_token") != "refresh entra-1" {
 					http.Error(w, "no", http.StatusUnauthorized)
@@ -67,6 +73,7 @@ func TestExchange(t *testing.T) {
 		{"unknown identity", "entra-1", http.StatusUnauthorized, "give it the role AcrPull"},
 		{"no exchange", "entra-1", http.StatusNotFound, "no Azure Container Registry"},
 		{"fault", "entra-1", http.StatusTeapot, "418"},
+		{"redirected", "entra-1", http.StatusTemporaryRedirect, "307"},
 		{"no identity", "", http.StatusOK, "no identity here"},
 		{"another token", "entra-2", http.StatusOK, "access denied"},
 	} {

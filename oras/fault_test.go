@@ -293,6 +293,15 @@ func TestStalledTransfer(t *testing.T) {
 	}
 }
 
+// TestRegistryThatHangs: one that takes a question and doesn't answer is as good as gone.
+func TestRegistryThatHangs(t *testing.T) {
+	endpoint := serve(t, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	})
+	_, err := openStore(t, endpoint, quick(oras.Options{Stall: 50 * time.Millisecond})).Resolve(t.Context(), "a:1", oras.Component)
+	wantError(t, err, oras.ErrUnavailable, "timeout awaiting response headers")
+}
+
 func TestHostileManifests(t *testing.T) {
 	sum := digest.FromString("x").String()
 	layers := func(n int) string {

@@ -88,7 +88,8 @@ type Options struct {
 	// Backoff is the wait before a request is repeated for the first time; it grows
 	// from there. Zero means a quarter of a second.
 	Backoff time.Duration
-	// Stall is how long a transfer may stand still. Zero means a minute.
+	// Stall is how long a transfer may stand still, and how long a registry may think
+	// about a question. Zero means a minute, and twenty seconds.
 	Stall time.Duration
 	// Client sends the requests to a registry, as it likes: TLS and Backoff are its
 	// business then. Nil means one of the store's own.

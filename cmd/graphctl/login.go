@@ -19,6 +19,7 @@ import (
 // loginFlags are the flags of graphctl login.
 type loginFlags struct {
 	remote        remoteFlags
+	output        outputFlag
 	user          string
 	passwordStdin bool
 }
@@ -42,12 +43,16 @@ name it is taken for a token.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.login(cmd, args[0]) },
 	}
 	f.remote.add(cmd)
+	f.output.add(cmd)
 	cmd.Flags().StringVarP(&f.user, "username", "u", "", "`NAME` of the user")
 	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input")
 	return cmd
 }
 
 func (f *loginFlags) login(cmd *cobra.Command, host string) error {
+	if err := f.output.check(); err != nil {
+		return err
+	}
 	password, err := f.password(cmd.InOrStdin(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -60,8 +65,15 @@ func (f *loginFlags) login(cmd *cobra.Command, host string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "logged in to %s; the credentials are kept by %s\n", host, where)
-	return err
+	text := fmt.Sprintf("logged in to %s; the credentials are kept by %s\n", host, where)
+	return f.output.print(cmd.OutOrStdout(), text, loggedIn{host, where})
+}
+
+// loggedIn is the result of graphctl login and logout.
+type loggedIn struct {
+	Registry string `json:"registry"`
+	// Credentials says where they are kept; empty: they no longer are.
+	Credentials string `json:"credentials,omitempty"`
 }
 
 // password reads the password: one line, or all that there is.
@@ -93,6 +105,9 @@ func askPassword(stdin io.Reader, stderr io.Writer, otherwise string) (string, e
 	show()
 	fmt.Fprintln(stderr)
 	password := strings.TrimRight(line, "\r\n")
+	if errors.Is(err, io.EOF) { // as of /dev/null, which looks like a terminal
+		return "", &usageError{"there is no terminal to ask for the password; " + otherwise}
+	}
 	if err == nil && password == "" {
 		err = errors.New("no password given")
 	}
@@ -114,16 +129,21 @@ func hideInput(terminal *os.File) (show func()) {
 }
 
 func newLogout() *cobra.Command {
-	return &cobra.Command{
+	var out outputFlag
+	cmd := &cobra.Command{
 		Use:   "logout HOST",
 		Short: "Forget the credentials of a registry",
 		Args:  exactly("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
 			if err := oras.Logout(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "logged out of %s\n", args[0])
-			return err
+			return out.print(cmd.OutOrStdout(), fmt.Sprintf("logged out of %s\n", args[0]), loggedIn{Registry: args[0]})
 		},
 	}
+	out.add(cmd)
+	return cmd
 }

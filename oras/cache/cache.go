@@ -14,8 +14,8 @@
 // Every file is written aside and renamed, so that it is whole or absent; two
 // processes that fetch the same write the same. Content is compared with its digest
 // each time it is read: a file that rots, or is tampered with, is fetched again. What
-// was not used for longest is removed when the cache grows beyond its limit; a reader
-// that loses a file to that fetches it again.
+// was not used for longest is removed when the cache grows beyond its limit, and what is
+// noted of it; a reader that loses a file to that fetches it again.
 //
 // A tag is always asked for: the cache answers for a registry only when that is
 // unavailable, and then with what is proven, rather than with what came last and may
@@ -407,6 +407,9 @@ func (c *Cache) Collect() (freed int64, err error) {
 		}
 	}
 	slices.SortFunc(content, func(a, b file) int { return a.used.Compare(b.used) })
+	if len(content) <= 1 || total <= c.maxBytes {
+		return freed, nil
+	}
 	for len(content) > 1 && total > c.maxBytes {
 		if err := remove(content[0].name); err != nil {
 			return freed, err
@@ -415,7 +418,33 @@ func (c *Cache) Collect() (freed int64, err error) {
 		freed += content[0].size
 		content = content[1:]
 	}
-	return freed, nil
+	return freed, c.forget()
+}
+
+// forget removes what is known of artifacts whose content is gone: the records, and the
+// notes. References stay: there are as many as people write.
+func (c *Cache) forget() error {
+	entries, err := os.ReadDir(c.path(artifacts))
+	if err != nil {
+		return fmt.Errorf("cache: collect: %w", err)
+	}
+	for _, entry := range entries {
+		var r record
+		if strings.HasPrefix(entry.Name(), temporary) || !c.readRecord(filepath.Join(artifacts, entry.Name()), &r) {
+			continue
+		}
+		if content, ok := hexOf(r.ContentDigest); ok {
+			if _, err := os.Stat(c.path(filepath.Join(blobs, content))); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		for _, dir := range []string{artifacts, notes} {
+			if err := remove(filepath.Join(c.path(dir), entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // remove removes a file that another process may have removed.

@@ -231,8 +231,23 @@ func TestCollect(t *testing.T) {
 	}
 	fetch(t, source, "a:1", "aaaaaaaaaa")
 	fetch(t, source, "b:1", "bbbbbbbbbb")
+	for _, text := range []string{"aaaaaaaaaa", "bbbbbbbbbb"} {
+		if err := c.Note(artifact(text).Digest, []byte("note")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	fetch(t, source, "a:1", "aaaaaaaaaa") // used after b
 	fetch(t, source, "c:1", "cccccccccc") // takes b's place
+	for text, want := range map[string]bool{"aaaaaaaaaa": true, "bbbbbbbbbb": false} {
+		if _, got := c.Noted(artifact(text).Digest); got != want {
+			t.Errorf("there is a note of %s: %t, want %t", text, got, want)
+		}
+	}
+	records := 0
+	each(t, dir, "artifacts/sha256", func(string) { records++ })
+	if records != 2 {
+		t.Errorf("there are %d records, want those of a and c", records)
+	}
 	s.setDown(oras.ErrUnavailable)
 	fetch(t, source, "a:1", "aaaaaaaaaa")
 	fetch(t, source, "c:1", "cccccccccc")
