@@ -160,6 +160,12 @@ func (d *drivers) note(b deploy.Binding, topic string) error {
 	if b.CA != nil {
 		ca = " " + b.CA.Name
 	}
+	if b.Secret != nil {
+		ca += " " + b.Secret.Name
+	}
+	if b.Persistence {
+		ca += " persistent"
+	}
 	d.bound = append(d.bound, b.Client+" "+topic+ca)
 	return d.failure
 }
@@ -639,5 +645,21 @@ connections:
 	_, stop = b.launch(t, set(t, broker, without), key("g"))
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBinding: what the ends of a graph are told beside the endpoint.
+func TestBinding(t *testing.T) {
+	b := newBench(t)
+	s := set(t, strings.Replace(broker, "{method: Anonymous}", "{method: X509Certificate, x509CertificateSettings: {secretRef: device}}", 1),
+		strings.Replace(text("g", "simple:1", ""), "spec:", "spec:\n  requestDiskPersistence: Enabled", 1),
+		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: device}\nstringData: {client_cert.pem: c, client_key.pem: k}\n")
+	_, stop := b.launch(t, s, key("g"))
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(b.drivers.bound)
+	if want := []string{"graphd-g-d g/out ca device persistent", "graphd-g-s g/in ca device persistent"}; !slices.Equal(b.drivers.bound, want) {
+		t.Errorf("endpoints were bound as %q, want %q", b.drivers.bound, want)
 	}
 }

@@ -168,7 +168,8 @@ func (d *decoder) meta(file, kind string, o document.Object) (Meta, []document.P
 	}
 	d.declared[id] = m
 	for _, a := range annotations {
-		if kind != "DataflowGraph" && strings.HasPrefix(a.Name, AnnotationPrefix) {
+		options := kind == "DataflowGraph" || kind == "Dataflow" || kind == "DataflowEndpoint" && a.Name == credentials
+		if strings.HasPrefix(a.Name, AnnotationPrefix) && !options {
 			d.reader.Errorf(a.Place, "move it to the DataflowGraph", "annotation %s has no meaning on a %s", a.Name, kind)
 		}
 	}
@@ -447,7 +448,11 @@ func (d *decoder) refer(n document.Node, kind, namespace, name string) {
 	})
 }
 
-func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) {
+// credentials is the annotation of an MQTT endpoint that names the Secret with a user
+// name and a password: its settings have no field for them.
+const credentials = AnnotationPrefix + "credentials"
+
+func (d *decoder) endpoint(meta Meta, annotations []document.Property, o document.Object) {
 	settings := map[string]string{"Mqtt": "mqttSettings", "Kafka": "kafkaSettings"}
 	fields := []string{"mqttSettings", "kafkaSettings", "openTelemetrySettings", "localStorageSettings", "dataLakeStorageSettings",
 		"datalakeStorageSettings", "fabricOneLakeSettings", "dataExplorerSettings"}
@@ -471,6 +476,17 @@ func (d *decoder) endpoint(meta Meta, _ []document.Property, o document.Object) 
 		e.Kafka = d.kafka(meta, spec)
 	} else {
 		e.MQTT = d.mqtt(meta, spec)
+	}
+	for _, a := range annotations {
+		switch {
+		case a.Name != credentials:
+		case kind == "Kafka":
+			d.reader.Errorf(a.Place, "authenticate by Sasl", "annotation %s has no meaning for an endpoint of type Kafka", a.Name)
+		case e.MQTT.Authentication != (Authentication{}):
+			d.reader.Errorf(a.Place, "take it out, or write method: Anonymous", "annotation %s has no meaning where the endpoint authenticates otherwise", a.Name)
+		default:
+			e.MQTT.Authentication.Password = d.secretWith(meta, a.Value, UsernameKey, PasswordKey)
+		}
 	}
 	d.set.Endpoints[meta.Key] = e
 }

@@ -190,6 +190,9 @@ type Authentication struct {
 	ServiceAccount *ServiceAccount
 	// Identity is the managed identity whose tokens are shown. Nil means none.
 	Identity *ManagedIdentity
+	// Password names the Secret with the name and the password, by the keys UsernameKey
+	// and PasswordKey, that are shown to an MQTT broker.
+	Password string
 	// SASL is the name and the password that are shown to Kafka. Nil means none.
 	SASL *SASL
 }
@@ -212,7 +215,7 @@ func (e *DataflowEndpoint) SecretRef() string {
 	if a.SASL != nil {
 		return a.SASL.Secret
 	}
-	return a.Certificate
+	return cmp.Or(a.Certificate, a.Password)
 }
 
 // TLS is how a connection is secured.

@@ -366,6 +366,10 @@ func TestRefused(t *testing.T) {
 		{"authentication missing", broker, "authentication: {method: Anonymous}", "qos: 1", "spec.mqttSettings.authentication is missing"},
 		{"authentication of another endpoint", broker, "Anonymous", "accessToken", "authentication by AccessToken is not supported yet"},
 		{"authentication unknown", broker, "Anonymous", "X509", `authentication.method can't be "X509"`},
+		{"credentials that aren't there", broker, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: user}", `f.yaml:5:40: there is no Secret "user"`},
+		{"credentials without a password", broker + "---\n" + device, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}", "the Secret device has no password"},
+		{"credentials beside a token", strings.Replace(broker, "Anonymous", "ServiceAccountToken", 1), "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}",
+			"f.yaml:5:17: annotation graphd.io/credentials has no meaning where the endpoint authenticates otherwise; take it out, or write method: Anonymous"},
 		{"certificate of whom", broker, "Anonymous", "X509Certificate", "spec.mqttSettings.authentication.x509CertificateSettings is missing; write x509CertificateSettings: {secretRef: NAME}"},
 		{"certificate that isn't there", broker, "Anonymous", "X509Certificate, x509CertificateSettings: {secretRef: device}", `f.yaml:8:84: there is no Secret "device"`},
 		{"certificate without its key", broker + "---\n" + device, "Anonymous", "X509Certificate, x509CertificateSettings: {secretRef: device}", `f.yaml:8:84: the Secret device has no client_key.pem`},
@@ -443,6 +447,16 @@ func TestWebSocket(t *testing.T) {
 		if m := parse(t, text).Endpoints[key("broker")].MQTT; m.Host != tt.host || m.WebSocket != tt.path {
 			t.Errorf("%s: got %s and %s, want %s and %s", tt.settings, m.Host, m.WebSocket, tt.host, tt.path)
 		}
+	}
+}
+
+// TestCredentials: a user name and a password come from the Secret of an annotation.
+func TestCredentials(t *testing.T) {
+	text := strings.Replace(broker, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: user}", 1)
+	text += "---\napiVersion: v1\nkind: Secret\nmetadata: {name: user}\nstringData: {username: u, password: p}\n"
+	got := parse(t, text).Endpoints[key("broker")]
+	if got.MQTT.Authentication != (resource.Authentication{Password: "user"}) || got.SecretRef() != "user" {
+		t.Errorf("authentication is %+v", got.MQTT.Authentication)
 	}
 }
 

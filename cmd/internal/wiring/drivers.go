@@ -126,6 +126,9 @@ func mqttConfig(b deploy.Binding) (mqtt.Config, error) {
 	if m.CloudEvents == resource.CreateEvents {
 		config.Events = cloudevent.Policy{Create: true, Source: eventSource(b), NewID: uuid.NewString}
 	}
+	if m.Authentication.Password != "" {
+		config.Username, config.Password = string(b.Secret.Data[resource.UsernameKey]), b.Secret.Data[resource.PasswordKey]
+	}
 	var err error
 	if config.Authentication, err = tokens(m.Authentication); err != nil {
 		return mqtt.Config{}, err

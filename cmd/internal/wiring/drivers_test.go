@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -120,6 +122,78 @@ func TestTrustedAuthorities(t *testing.T) {
 	}
 }
 
+// TestCredentials: a name and a password are shown as the Secret has them.
+func TestCredentials(t *testing.T) {
+	b := binding(resource.MQTT{Host: "b", Authentication: resource.Authentication{Password: "user"}}, nil)
+	b.Secret = &resource.Secret{Data: map[string][]byte{"username": []byte("u"), "password": []byte("p\n")}}
+	config, err := mqttConfig(b)
+	if err != nil || config.Username != "u" || string(config.Password) != "p\n" {
+		t.Errorf("shows %q and %q, %v", config.Username, config.Password, err)
+	}
+}
+
+// TestIdentityAtTheBroker: a broker sees the token that a local endpoint gives out.
+func TestIdentityAtTheBroker(t *testing.T) {
+	localIdentity(t, time.Now().Add(time.Hour))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	b := binding(resource.MQTT{
+		Host: listener.Addr().String(), TLS: resource.TLS{Disabled: true},
+		Authentication: resource.Authentication{Identity: &resource.ManagedIdentity{ClientID: "user", Scope: "https://eventgrid.azure.net/.default"}},
+	}, nil)
+	drivers, err := NewDrivers("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := drivers.Sink(b, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- sink.Run(ctx) }()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := packets.ReadPacket(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := p.Content.(*packets.Connect)
+	if got := connect.Properties; got.AuthMethod != "OAUTH2-JWT" || string(got.AuthData) != "https://eventgrid.azure.net of user" {
+		t.Errorf("the broker sees %q by %q", got.AuthData, got.AuthMethod)
+	}
+	cancel()
+	conn.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// localIdentity is an endpoint that gives out tokens, as a machine in Azure has one.
+// Those of the identity "short" have expired.
+func localIdentity(t *testing.T, expires time.Time) {
+	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "MSI_ENDPOINT", "MSI_SECRET"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		until := expires
+		if q.Get("client_id") == "short" {
+			until = time.Now()
+		}
+		fmt.Fprintf(w, `{"access_token":"%s of %s","expires_on":"%d","resource":"x","token_type":"Bearer"}`, q.Get("resource"), q.Get("client_id"), until.Unix())
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("IDENTITY_ENDPOINT", server.URL)
+	t.Setenv("IDENTITY_HEADER", "shown")
+}
+
 // TestEvents: whose events an endpoint makes, if it makes any.
 func TestEvents(t *testing.T) {
 	b := binding(resource.MQTT{Host: "b", CloudEvents: resource.CreateEvents}, nil)
@@ -162,22 +236,7 @@ func TestClientCertificate(t *testing.T) {
 
 // TestTokens: who a broker is told that we are, and when it is told again.
 func TestTokens(t *testing.T) {
-	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "IMDS_ENDPOINT", "IDENTITY_SERVER_THUMBPRINT", "MSI_ENDPOINT", "MSI_SECRET"} {
-		t.Setenv(name, "")
-		os.Unsetenv(name)
-	}
-	expires := time.Now().Add(time.Hour).Truncate(time.Second)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		until := expires
-		if q.Get("client_id") == "short" {
-			until = time.Now()
-		}
-		fmt.Fprintf(w, `{"access_token":"%s of %s","expires_on":"%d","resource":"x","token_type":"Bearer"}`, q.Get("resource"), q.Get("client_id"), until.Unix())
-	}))
-	defer server.Close()
-	t.Setenv("IDENTITY_ENDPOINT", server.URL)
-	t.Setenv("IDENTITY_HEADER", "shown")
+	localIdentity(t, time.Now().Add(time.Hour))
 	file := filepath.Join(t.TempDir(), "token")
 	t.Setenv("AIO_SAT_FILE", file)
 	if err := os.WriteFile(file, []byte("account"), 0o600); err != nil {
