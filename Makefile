@@ -60,8 +60,9 @@ check: ## Everything that needs only Go: lint, build, test; leaves the tree as i
 	echo "check: passed"
 
 .PHONY: check-services
-check-services: ## Run the tests against real services (installs mosquitto)
+check-services: ## Run the tests against real services (installs mosquitto, Java and Apache Kafka)
 	.ci/install-mosquitto
+	.ci/install-kafka
 	go test -count=1 -tags services $(PACKAGES)
 
 .PHONY: check-interop

@@ -28,6 +28,8 @@ func (c Config) options(l *link) []kgo.Opt {
 		kgo.WithLogger(logger{c.Logger}),
 		kgo.WithHooks(l),
 		kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.MetadataMaxAge(10 * time.Second), // so soon a new topic or partition is noticed
+		kgo.AllowAutoTopicCreation(),         // if the brokers do
 		kgo.DisableClientMetrics(),
 	}
 	if c.TLS != nil {

@@ -102,7 +102,6 @@ func (s *Sink) Stats() SinkStats {
 func (s *Sink) options() []kgo.Opt {
 	c := s.config
 	options := append(c.options(s.link),
-		kgo.AllowAutoTopicCreation(),
 		kgo.ProducerLinger(c.Batching.Latency),
 		kgo.ProducerBatchMaxBytes(int32(max(c.Batching.MaxBytes, usualBytes))),
 		kgo.MaxBufferedRecords(2*maxRecords), // ours is the lower bound

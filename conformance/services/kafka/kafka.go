@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kafka runs a broker of Apache Kafka, in KRaft mode and alone, for tests
+// against a cluster that is not ours. Everything happens on loopback ports of its own
+// and in a folder of the test's own.
+//
+// The script .ci/install-kafka finds the broker, and Java; where it can't, a test fails.
+package kafka
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wasm-graph/graphd/conformance/services/programs"
+)
+
+// patience is how long a broker has to be there. It is for machines that do much else.
+const patience = time.Minute
+
+// Broker is a running broker. It ends with its test.
+type Broker struct {
+	Addr string // host:port; it stays as it is over Restart
+
+	t       testing.TB
+	jars    string
+	config  string // path of the configuration
+	log     *os.File
+	process *exec.Cmd // nil while stopped
+}
+
+// Start starts a broker that makes topics, of one partition, when they are first used,
+// and waits until it listens. It is called in a folder of the repository.
+func Start(t testing.TB) *Broker {
+	t.Helper()
+	root := filepath.Dir(programs.Run(t, "go", "env", "GOMOD"))
+	dir := t.TempDir()
+	b := &Broker{
+		t: t, Addr: programs.FreeAddress(t), config: filepath.Join(dir, "server.properties"),
+		jars: programs.Run(t, filepath.Join(root, ".ci", "install-kafka")) + "/*",
+	}
+	controller := programs.FreeAddress(t)
+	text := strings.NewReplacer("BROKER", b.Addr, "CONTROLLER_ADDRESS", controller, "DIR", filepath.Join(dir, "data")).Replace(properties)
+	if err := os.WriteFile(b.config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if b.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.Kill()
+		if text, err := os.ReadFile(b.log.Name()); t.Failed() && err == nil {
+			t.Logf("Kafka said:\n%s", bytes.TrimSpace(text))
+		}
+		b.log.Close()
+	})
+	programs.Run(t, "java", "-cp", b.jars, "kafka.tools.StorageTool", "format", "-t", "abcdefghijklmnopqrstuv", "-c", b.config)
+	b.Restart()
+	return b
+}
+
+// properties is the configuration.
+const properties = `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@CONTROLLER_ADDRESS
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://BROKER,CONTROLLER://CONTROLLER_ADDRESS
+advertised.listeners=PLAINTEXT://BROKER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs=DIR
+num.partitions=1
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+`
+
+// Kill ends the broker at once, if it runs.
+func (b *Broker) Kill() {
+	if b.process == nil {
+		return
+	}
+	if err := b.process.Process.Kill(); err != nil {
+		b.t.Errorf("kill Kafka: %v", err)
+	}
+	_ = b.process.Wait() // it was killed
+	b.process = nil
+}
+
+// Restart starts the broker, having killed it where it runs, and waits until it
+// listens.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.Kill()
+	// Small and soon there: a test does not run long enough for the better compiler.
+	b.process = exec.Command("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", b.jars, "kafka.Kafka", b.config)
+	b.process.Stdout, b.process.Stderr = b.log, b.log
+	if err := b.process.Start(); err != nil {
+		b.process = nil
+		b.t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		c, err := net.Dial("tcp", b.Addr)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatal(fmt.Errorf("Kafka is not there after %v: %w", patience, err)) //nolint:staticcheck // a name
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
