@@ -30,6 +30,7 @@ type Drivers struct {
 	node    string
 	meter   metric.Meter
 	dropped metric.Int64ObservableCounter
+	expired metric.Int64ObservableCounter
 }
 
 // NewDrivers returns Drivers of the node with that id, empty for one that will not come
@@ -43,7 +44,12 @@ func NewDrivers(node string, meter metric.Meter) (*Drivers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wiring: make metrics: %w", err)
 	}
-	return &Drivers{node: node, meter: meter, dropped: dropped}, nil
+	expired, err := meter.Int64ObservableCounter("aio_dataflow_messages_expired",
+		metric.WithDescription("messages that were not sent, since their expiry had passed"))
+	if err != nil {
+		return nil, fmt.Errorf("wiring: make metrics: %w", err)
+	}
+	return &Drivers{node: node, meter: meter, dropped: dropped, expired: expired}, nil
 }
 
 // Source implements deploy.Drivers.
@@ -73,13 +79,34 @@ func (d *Drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
 		if err != nil {
 			return nil, err
 		}
-		return kafka.NewSink(config, topic)
+		sink, err := kafka.NewSink(config, topic)
+		if err != nil {
+			return nil, err
+		}
+		return &observedSink{sink, d, b.Client, func() uint64 { return sink.Stats().Expired }}, nil
 	}
 	config, err := mqttConfig(b)
 	if err != nil {
 		return nil, err
 	}
-	return mqtt.NewSink(config, topic)
+	sink, err := mqtt.NewSink(config, topic)
+	if err != nil {
+		return nil, err
+	}
+	return &observedSink{sink, d, b.Client, func() uint64 { return sink.Stats().Expired }}, nil
+}
+
+// observe measures what value returns for a client while run runs.
+func (d *Drivers) observe(counter metric.Int64ObservableCounter, client string, value func() uint64, run func() error) error {
+	option := metric.WithAttributeSet(attribute.NewSet(attribute.String("client", client)))
+	registration, err := d.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(counter, int64(value()), option)
+		return nil
+	}, counter)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(), registration.Unregister())
 }
 
 // observedSource is a source whose losses are measured while it runs.
@@ -91,15 +118,22 @@ type observedSource struct {
 
 // Run implements endpoint.Source.
 func (s *observedSource) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-chan struct{}) error {
-	option := metric.WithAttributeSet(attribute.NewSet(attribute.String("client", s.client)))
-	registration, err := s.drivers.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(s.drivers.dropped, int64(s.Stats().Dropped), option)
-		return nil
-	}, s.drivers.dropped)
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.Source.Run(ctx, emit, flush), registration.Unregister())
+	return s.drivers.observe(s.drivers.dropped, s.client, func() uint64 { return s.Stats().Dropped }, func() error {
+		return s.Source.Run(ctx, emit, flush)
+	})
+}
+
+// observedSink is a sink whose expired messages are measured while it runs.
+type observedSink struct {
+	endpoint.Sink
+	drivers *Drivers
+	client  string
+	expired func() uint64
+}
+
+// Run implements endpoint.Sink.
+func (s *observedSink) Run(ctx context.Context) error {
+	return s.drivers.observe(s.drivers.expired, s.client, s.expired, func() error { return s.Sink.Run(ctx) })
 }
 
 // mqttConfig is an endpoint's settings in the driver's words, where zero means the

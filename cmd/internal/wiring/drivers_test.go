@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/kafka"
 	"github.com/wasm-graph/graphd/engine/endpoint/mqtt"
+	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
 
@@ -169,6 +170,66 @@ func TestIdentityAtTheBroker(t *testing.T) {
 	}
 	cancel()
 	conn.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSinkReportsExpiredMessages: a message that waited too long for its broker is
+// counted, and done with.
+func TestSinkReportsExpiredMessages(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	reader := sdkmetric.NewManualReader()
+	drivers, err := NewDrivers("", sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := drivers.Sink(binding(resource.MQTT{Host: listener.Addr().String(), QoS: 1, MaxInflight: 1, TLS: resource.TLS{Disabled: true}}, nil), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- sink.Run(ctx) }()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := packets.ReadPacket(conn); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&packets.Connack{Properties: &packets.Properties{}}).WriteTo(conn); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	m := &message.Message{Envelope: &message.Envelope{Expires: time.Now()}}
+	if err := sink.Send(ctx, m, func(err error) { done <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("expired: got %v", err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(ctx, &all); err != nil {
+		t.Fatal(err)
+	}
+	got := int64(-1)
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if m.Name == "aio_dataflow_messages_expired" {
+				got = m.Data.(metricdata.Sum[int64]).DataPoints[0].Value
+			}
+		}
+	}
+	if got != 1 {
+		t.Errorf("counted %d expired messages, want 1", got)
+	}
+	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -70,7 +70,7 @@ stringData:
 				return resource.Key{Namespace: resource.DefaultNamespace, Name: name}
 			}
 			binding := deploy.Binding{Client: protocol + "-source", Endpoint: set.Endpoints[key("broker")], CA: set.ConfigMaps[key("ca")], Secret: set.Secrets[key("device")]}
-			drivers, err := NewDrivers(nil)
+			drivers, err := NewDrivers("", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
