@@ -57,7 +57,12 @@ func TestBridge(t *testing.T) {
 	local.PublishFrom(strings.NewReader(lines.String()), "-q", "1", "-l", "-t", "tutorial/local")
 	remote.Restart()
 	for i := range many {
-		if got, want := string(cloud.Next().Payload), fmt.Sprint(i); got != want {
+		got := string(cloud.Next().Payload)
+		if i == 0 && got == "from afar" {
+			// Delivered, and not acknowledged before the broker stopped.
+			got = string(cloud.Next().Payload)
+		}
+		if got != fmt.Sprint(i) {
 			t.Fatalf("message %d after the outage: got %q", i, got)
 		}
 	}
