@@ -845,6 +845,11 @@ type offline struct{ *memory.Sink }
 
 func (offline) Connected() bool { return false }
 
+// misled is offline, and knows why.
+type misled struct{ offline }
+
+func (misled) Trouble() error { return errors.New("nobody there") }
+
 func TestHealth(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -854,6 +859,8 @@ func TestHealth(t *testing.T) {
 		{"well", func(*rig) {}, engine.Health{State: engine.Available}},
 		{"sink", func(r *rig) { r.config.Sinks[0] = offline{r.sinks[0].Sink} },
 			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: `sink "out" is not connected`}},
+		{"sink that knows why", func(r *rig) { r.config.Sinks[0] = misled{offline{r.sinks[0].Sink}} },
+			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: `sink "out" is not connected: nobody there`}},
 		{"dead letters", func(r *rig) { r.config.DeadLetter = offline{r.dead.Sink} },
 			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: "the sink for dead letters is not connected"}},
 	} {

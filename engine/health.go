@@ -5,6 +5,8 @@ package engine
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wasm-graph/graphd/engine/endpoint"
 )
 
 // State is how well a graph is, in the words of a resource's status.
@@ -41,21 +43,29 @@ func (g *Graph) Health() Health {
 	}
 	for i, s := range g.config.Sources {
 		if !s.Connected() {
-			return Health{Degraded, "DataflowGraphSourceChannelClosed", fmt.Sprintf("source %q is not connected", g.operation(g.config.Plan.Sources[i]))}
+			return Health{Degraded, "DataflowGraphSourceChannelClosed", unconnected(fmt.Sprintf("source %q", g.operation(g.config.Plan.Sources[i])), s)}
 		}
 	}
 	for i, s := range g.config.Sinks {
 		if !s.Connected() {
-			return Health{Degraded, "DataflowGraphSinkChannelClosed", fmt.Sprintf("sink %q is not connected", g.operation(g.config.Plan.Sinks[i]))}
+			return Health{Degraded, "DataflowGraphSinkChannelClosed", unconnected(fmt.Sprintf("sink %q", g.operation(g.config.Plan.Sinks[i])), s)}
 		}
 	}
 	if g.config.DeadLetter != nil && !g.config.DeadLetter.Connected() {
-		return Health{Degraded, "DataflowGraphSinkChannelClosed", "the sink for dead letters is not connected"}
+		return Health{Degraded, "DataflowGraphSinkChannelClosed", unconnected("the sink for dead letters", g.config.DeadLetter)}
 	}
 	if g.worker.Load().Drifting() {
 		return Health{Degraded, "DataflowGraphProcessingFailed", "messages are stamped more than a minute in the future"}
 	}
 	return Health{State: Available}
+}
+
+// unconnected says that an end is not connected, and why where it knows that.
+func unconnected(what string, end any) string {
+	if err := endpoint.Trouble(end); err != nil {
+		return fmt.Sprintf("%s is not connected: %v", what, err)
+	}
+	return what + " is not connected"
 }
 
 func (g *Graph) operation(node int) string { return g.config.Plan.Nodes[node].Operation }

@@ -26,6 +26,9 @@ func withHeaders(sink endpoint.Sink, actions []resource.HeaderAction) endpoint.S
 	return &headerSink{sink, actions}
 }
 
+// Trouble implements endpoint.Explainer.
+func (s *headerSink) Trouble() error { return endpoint.Trouble(s.Sink) }
+
 // Send implements endpoint.Sink.
 func (s *headerSink) Send(ctx context.Context, m *message.Message, done func(error)) error {
 	changed := *m // m is not ours to change

@@ -91,3 +91,19 @@ type Sink interface {
 	// Connected reports whether the sink is connected.
 	Connected() bool
 }
+
+// Explainer is a Source or a Sink that can say why it is not connected.
+type Explainer interface {
+	// Trouble returns why the last attempt to connect failed, or what ended the last
+	// connection; nil while it is connected, and before an attempt has failed. It may be
+	// called from any goroutine.
+	Trouble() error
+}
+
+// Trouble returns what a Source or a Sink says of itself; nil where it says nothing.
+func Trouble(end any) error {
+	if e, ok := end.(Explainer); ok {
+		return e.Trouble()
+	}
+	return nil
+}

@@ -131,6 +131,9 @@ type observedSink struct {
 	expired func() uint64
 }
 
+// Trouble implements endpoint.Explainer.
+func (s *observedSink) Trouble() error { return endpoint.Trouble(s.Sink) }
+
 // Run implements endpoint.Sink.
 func (s *observedSink) Run(ctx context.Context) error {
 	return s.drivers.observe(s.drivers.expired, s.client, s.expired, func() error { return s.Sink.Run(ctx) })

@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -168,8 +169,11 @@ func TestIdentityAtTheBroker(t *testing.T) {
 	if got := connect.Properties; got.AuthMethod != "OAUTH2-JWT" || string(got.AuthData) != "https://eventgrid.azure.net of user" {
 		t.Errorf("the broker sees %q by %q", got.AuthData, got.AuthMethod)
 	}
-	cancel()
 	conn.Close()
+	for endpoint.Trouble(sink) == nil { // soon: its first attempt has failed
+		runtime.Gosched()
+	}
+	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -175,13 +176,27 @@ func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error
 	return p.failed
 }
 
-// keepConnected calls use again and again, until ctx ends (nil) or the broker
-// refuses us for good. use makes one connection, serves it until its end, and
+// trouble is why there is no connection.
+type trouble struct{ last atomic.Pointer[error] }
+
+func (t *trouble) note(err error) { t.last.Store(&err) }
+
+// unless returns the trouble, nil while connected.
+func (t *trouble) unless(connected bool) error {
+	if err := t.last.Load(); err != nil && !connected {
+		return *err
+	}
+	return nil
+}
+
+// keepConnected calls use again and again, noting each failure in t, until ctx ends
+// (nil) or the broker refuses us for good. use makes one connection, serves it until its end, and
 // returns how long it was up and what ended it.
-func (c Config) keepConnected(ctx context.Context, use func(context.Context) (time.Duration, error)) error {
+func (c Config) keepConnected(ctx context.Context, t *trouble, use func(context.Context) (time.Duration, error)) error {
 	delay := c.MinBackoff
 	for {
 		up, err := use(ctx)
+		t.note(err)
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -29,6 +29,7 @@ type Sink struct {
 	topic  topic.Template
 
 	connected atomic.Bool
+	trouble   trouble
 	stats     struct{ sent, resent, refused, expired, connections atomic.Uint64 }
 
 	mu      sync.Mutex
@@ -91,6 +92,9 @@ func NewSink(config Config, text string) (*Sink, error) {
 // Connected reports whether the sink is connected.
 func (s *Sink) Connected() bool { return s.connected.Load() }
 
+// Trouble implements endpoint.Explainer.
+func (s *Sink) Trouble() error { return s.trouble.unless(s.Connected()) }
+
 // Stats returns the counters.
 func (s *Sink) Stats() SinkStats {
 	return SinkStats{
@@ -109,7 +113,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	defer disconnect()
 	ended := make(chan error, 1)
-	go func() { ended <- s.config.keepConnected(online, s.transmit) }()
+	go func() { ended <- s.config.keepConnected(online, &s.trouble, s.transmit) }()
 
 	select {
 	case err := <-ended: // refused for good

@@ -27,6 +27,7 @@ type Source struct {
 	filters []string
 
 	connected atomic.Bool
+	trouble   trouble
 	stats     struct{ received, redelivered, dropped, connections atomic.Uint64 }
 
 	mu      sync.Mutex
@@ -76,6 +77,9 @@ func NewSource(config Config, filters ...string) (*Source, error) {
 // Connected reports whether the source is connected and subscribed.
 func (s *Source) Connected() bool { return s.connected.Load() }
 
+// Trouble implements endpoint.Explainer.
+func (s *Source) Trouble() error { return s.trouble.unless(s.Connected()) }
+
 // Stats returns the counters.
 func (s *Source) Stats() SourceStats {
 	return SourceStats{
@@ -93,7 +97,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	defer disconnect()
 	ended := make(chan error, 1)
 	go func() {
-		err := s.config.keepConnected(online, s.receive)
+		err := s.config.keepConnected(online, &s.trouble, s.receive)
 		s.stop()
 		ended <- err
 	}()

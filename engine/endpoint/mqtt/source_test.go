@@ -284,6 +284,9 @@ func TestSourceWaitsForTheBroker(t *testing.T) {
 			t.Fatalf("logged %q", got)
 		}
 	}
+	if err := endpoint.Trouble(source); err == nil || !strings.Contains(err.Error(), "mqtt: connect "+addr+": dial tcp") {
+		t.Errorf("trouble is %v", err)
+	}
 	if listener, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
 	}
@@ -296,6 +299,10 @@ func TestSourceWaitsForTheBroker(t *testing.T) {
 	c = broker.subscribed(false)
 	c.publish(1, "at last")
 	wantDeliveries(t, deliveries, "at last")
+	waitUntil(t, "connected", source.Connected)
+	if err := endpoint.Trouble(source); err != nil {
+		t.Errorf("trouble while connected: %v", err)
+	}
 }
 
 func TestSourceRefused(t *testing.T) {
