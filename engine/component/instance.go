@@ -27,7 +27,8 @@ type InstanceConfig struct {
 	// Memory bounds the linear memories together, in bytes; default 256 MiB. A guest
 	// that asks for more is told no.
 	Memory uint64
-	// Handles bounds the handles that the component may hold; default 65,536.
+	// Handles bounds the handles that the component may hold, with all components
+	// in it; default 65,536.
 	Handles int
 	// Deadline bounds each call of an export, default 1 s; Start bounds the
 	// instantiation, default 10 s. Negative: no bound.
@@ -68,6 +69,7 @@ type Instance struct {
 	store     core.Store
 	slots     []core.Instance
 	parts     []part
+	handles   abi.Quota
 	heaps     []abi.Heap
 	resources []*abi.Resource
 	lifts     []lifted
@@ -132,9 +134,10 @@ func (c *Component) Instantiate(ctx context.Context, config InstanceConfig) (*In
 		lifts:     make([]lifted, len(c.plan.Lifts)),
 		imports:   make([]HostFunc, len(c.plan.Trampolines)),
 	}
+	i.handles.Limit = i.config.Handles
 	i.context.instance = i
 	for p := range i.parts {
-		i.parts[p].table.Limit = i.config.Handles
+		i.parts[p].table.Quota = &i.handles
 	}
 	if err := i.bind(); err != nil {
 		return nil, fmt.Errorf("component: instantiate %s: %w", c.name, err)

@@ -485,12 +485,27 @@ func TestHandles(t *testing.T) {
 	if _, err := w.table.Rep(&abi.Resource{Name: "other"}, b); err == nil {
 		t.Error("a dropped handle still stands for something")
 	}
-	w.table.Limit = 1
-	if _, err := w.frame.LowerOwn(0, "last"); err != nil {
+	// Tables share a quota: two handles here leave none there, until one is dropped.
+	w.table.Quota = &abi.Quota{Limit: 2}
+	other := &abi.Table{Quota: w.table.Quota}
+	last, err := w.frame.LowerOwn(0, "last")
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := other.New(file, 1); err != nil {
 		t.Error(err)
 	}
 	if _, err := w.frame.LowerOwn(0, "c"); err == nil {
 		t.Error("the table grew past its limit")
+	}
+	if _, err := other.New(file, 2); err == nil {
+		t.Error("another table of the quota grew past its limit")
+	}
+	if err := w.table.Drop(ctx, file, last); err != nil {
+		t.Error(err)
+	}
+	if _, err := other.New(file, 2); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -35,10 +35,16 @@ type Guest struct {
 	Num  uint32
 }
 
+// Quota bounds the handles of the tables that share it.
+type Quota struct {
+	Limit int // most handles alive at once
+	used  int
+}
+
 // Table is a component instance's table of handles. The zero Table is ready to use
 // and unbounded. Handle 0 is never given out.
 type Table struct {
-	Limit   int // most handles alive at once; 0: no bound
+	Quota   *Quota // nil: no bound
 	handles []handle
 	free    []uint32
 	live    int
@@ -56,8 +62,11 @@ type handle struct {
 func (t *Table) Len() int { return t.live }
 
 func (t *Table) add(h handle) (uint32, error) {
-	if t.Limit > 0 && t.live >= t.Limit {
-		return 0, fmt.Errorf("more than %d handles", t.Limit)
+	if q := t.Quota; q != nil {
+		if q.used >= q.Limit {
+			return 0, fmt.Errorf("more than %d handles", q.Limit)
+		}
+		q.used++
 	}
 	t.live++
 	if n := len(t.free); n > 0 {
@@ -88,6 +97,9 @@ func (t *Table) remove(i uint32) {
 	t.handles[i] = handle{}
 	t.free = append(t.free, i)
 	t.live--
+	if t.Quota != nil {
+		t.Quota.used--
+	}
 }
 
 var errLent = errors.New("cannot remove owned resource while borrowed")
