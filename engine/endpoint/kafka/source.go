@@ -28,6 +28,10 @@ const (
 	fetchPartitionMax = 1 << 20
 )
 
+// fetchWait is how long a broker that has nothing waits with its answer. Partitions change
+// hands only between two answers.
+const fetchWait = 500 * time.Millisecond
+
 // sessionTimeout is how long a member of the group that is gone without a word keeps
 // its partitions.
 const sessionTimeout = 10 * time.Second
@@ -135,6 +139,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(fetchPartitionMax),
 		kgo.SessionTimeout(sessionTimeout),
