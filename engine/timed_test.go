@@ -347,6 +347,38 @@ func TestUnreadHoldsTime(t *testing.T) {
 	})
 }
 
+// TestBackPressureHoldsTime checks that no message comes late because it had to wait at
+// its source for us: while the inbox is full nobody knows how old what waits behind it is.
+func TestBackPressureHoldsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
+			time.Sleep(10 * time.Second)
+			return m, nil
+		}}
+		r := newRig(t, "in>slow:map>w:delay>sum:accumulate>out", map[string]*native.Operator{"slow": slow, "w": window(), "sum": join()})
+		r.config.Inbox = 1
+		time.Sleep(9 * time.Second)
+		r.start()
+		time.Sleep(time.Second)
+		now := time.Now().UnixMilli()
+		for _, m := range []struct {
+			payload string
+			age     int64
+		}{{"a", 0}, {"b", 0}, {"c", 4000}} {
+			if err := r.sources[0].Publish(&message.Message{
+				Payload: []byte(m.payload), Properties: []message.Property{{Key: "__ts", Value: fmt.Sprintf("%d:0:n", now-m.age)}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		r.finish()
+		if s := r.graph.Stats(); s.Late != 0 || s.Received != 3 {
+			t.Errorf("%d of %d messages were late", s.Late, s.Received)
+		}
+	})
+}
+
 // TestTimeGoesOnAfterBackPressure fills the inbox, and checks that windows close
 // again once it is empty.
 func TestTimeGoesOnAfterBackPressure(t *testing.T) {
