@@ -86,6 +86,66 @@ func TestSwap(t *testing.T) {
 	})
 }
 
+// TestSwapInABatch: a version that takes over in the middle of a batch goes on with the
+// rest of it, before what came meanwhile.
+func TestSwapInABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &native.Operator{Map: func(_ context.Context, m *message.Message) (*message.Message, error) {
+			time.Sleep(time.Second)
+			return m, nil
+		}}
+		r := newRig(t, "in>m:map>out", map[string]*native.Operator{"m": slow})
+		r.start()
+		r.publish("1")
+		synctest.Wait()
+		r.publish("2", "3", "4") // the next batch
+		time.Sleep(1500 * time.Millisecond)
+		r.publish("5", "6") // while it is worked on
+		synctest.Wait()
+		closed := ""
+		if err := r.graph.Swap(t.Context(), versionOf(t, "in>m:map>out", map[string]*native.Operator{"m": mark("b", &closed)})); err != nil {
+			t.Fatal(err)
+		}
+		r.wait()
+		r.finish()
+		if got := r.sinks[0].payloads(); got != "1 2 b3 b4 b5 b6" {
+			t.Errorf("came out: %q", got)
+		}
+	})
+}
+
+// TestSwapKeepsTime: the frontier and the stamps of the version before are not gone
+// back behind.
+func TestSwapKeepsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const topology = "in>w:delay>sum:accumulate>out in>out2"
+		operators := map[string]*native.Operator{"w": window(), "sum": join()}
+		r := newRig(t, topology, operators)
+		r.start()
+		time.Sleep(time.Minute)
+		old := fmt.Sprintf("%d:0:n", time.Now().Add(-30*time.Second).UnixMilli())
+		r.publish("a")
+		synctest.Wait()
+		if err := r.graph.Swap(t.Context(), versionOf(t, topology, operators)); err != nil {
+			t.Fatal(err)
+		}
+		r.publish("b")
+		if err := r.sources[0].Publish(&message.Message{Payload: []byte("old"), Properties: []message.Property{{Key: "__ts", Value: old}}}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if s := r.graph.Stats(); s.Late != 1 {
+			t.Errorf("%d messages were late, want the one that is older than the frontier before the swap", s.Late)
+		}
+		got := r.sinks[1].messages()
+		if len(got) != 3 || got[0].Time.Compare(got[1].Time) >= 0 {
+			t.Errorf("the stamps of %d messages are %v and %v, want them to rise", len(got), got[0].Time, got[1].Time)
+		}
+		time.Sleep(time.Minute)
+		r.finish()
+	})
+}
+
 // TestSwapRefused: whatever is wrong with a new version, the one before goes on.
 func TestSwapRefused(t *testing.T) {
 	for _, tt := range []struct {
