@@ -177,6 +177,11 @@ func TestErrors(t *testing.T) {
 		}}})
 	}
 	doubling = append(doubling, &binary.Instance{Instantiate: true, Component: 40})
+	// An empty component, five thousand times.
+	nested := []binary.Def{&binary.Nested{Component: &binary.Component{}}}
+	for range 5_000 {
+		nested = append(nested, &binary.Instance{Instantiate: true})
+	}
 	large := &binary.CoreModule{Bytes: append([]byte("\x00asm\x01\x00\x00\x00\x00\x80\x80\x80\x05\x00"), make([]byte, 10<<20-1)...)} // a custom section of 10 MiB
 	stream := []binary.Def{
 		&binary.TypeDef{Type: &binary.ValueType{Kind: types.Stream}},
@@ -191,6 +196,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"core module", []binary.Def{&binary.CoreModule{Offset: 3, Bytes: []byte("\x00asm\x01\x00\x00\x00\xff")}}, "link: offset 0x3: core module: rewrite:"},
 		{"doubling", doubling, "unfolds to more than"},
+		{"instances", nested, "unfolds to more than 4096 component instances"},
 		{"repetition", append([]binary.Def{large}, slices.Repeat(instantiated, 9)...), "instantiates core modules again and again, with more than 67108864 bytes"},
 		{"tables", append([]binary.Def{tables}, instantiated[0], instantiated[0]), "tables start with more than 1000000 elements together"},
 		{"component import", []binary.Def{

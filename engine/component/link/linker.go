@@ -21,6 +21,7 @@ import (
 const (
 	maxDefinitions = 1 << 20
 	maxSlots       = 1 << 10
+	maxInstances   = 1 << 12   // of components: a call may go through all of them, on the host's stack
 	maxRepeated    = 64 << 20  // bytes of core modules, each time they are instantiated but the first
 	maxElements    = 1_000_000 // of all tables together; or of one, where Limits allow it more
 )
@@ -369,7 +370,9 @@ func (l *linker) instance(s *scope, d *binary.Instance) error {
 		args[a.Name] = ent
 	}
 	inner := &scope{parent: c.scope, instance: l.plan.Instances}
-	l.plan.Instances++
+	if l.plan.Instances++; l.plan.Instances > maxInstances {
+		return fmt.Errorf("the component unfolds to more than %d component instances", maxInstances)
+	}
 	exports, err := l.evaluate(inner, c.def, args)
 	if err != nil {
 		return err
