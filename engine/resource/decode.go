@@ -358,6 +358,14 @@ func (d *decoder) source(g *DataflowGraph, name string, n document.Node, s docum
 	s.Optional("assetRef").Warnf("", "assets are not looked up; the topics of dataSources are used")
 	d.refer(s.Optional("endpointRef"), "DataflowEndpoint", g.Namespace, source.Endpoint)
 	d.kafkaSource(g.Namespace, s, source)
+	if g.RequestPersistence {
+		d.later(func() {
+			e := d.set.Endpoints[Key{g.Namespace, source.Endpoint}]
+			if e != nil && e.Kafka == nil && e.MQTT.SessionExpiry == 0 {
+				s.Optional("endpointRef").Warnf("", "requestDiskPersistence keeps nothing: sessions at %s end with their connections (sessionExpirySeconds: 0)", e.Name)
+			}
+		})
+	}
 	return source
 }
 

@@ -424,12 +424,24 @@ func TestRefused(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	_, problems := resource.Parse("f.yaml", []byte(strings.Replace(simple, "dataSources:", "assetRef: pump\n        dataSources:", 1)))
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "f.yaml:11:19: warning: assets are not looked up") {
-		t.Errorf("warnings: %v", w)
+	forgetful := strings.Replace(broker, "authentication", "sessionExpirySeconds: 0\n    authentication", 1)
+	for _, tt := range []struct{ text, old, new, want string }{
+		{simple, "dataSources:", "assetRef: pump\n        dataSources:", "f.yaml:11:19: warning: assets are not looked up"},
+		{strings.Replace(simple, "endpointRef: default\n        dataS", "endpointRef: broker\n        dataS", 1) + "---\n" + forgetful,
+			"spec:", "spec:\n  requestDiskPersistence: Enabled", "f.yaml:11:22: warning: requestDiskPersistence keeps nothing: sessions at broker end with their connections"},
+		{simple, "spec:", "spec:\n  requestDiskPersistence: Enabled", ""},
+	} {
+		_, problems := resource.Parse("f.yaml", []byte(strings.Replace(tt.text, tt.old, tt.new, 1)))
+		if err := problems.Err(); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range problems.Warnings() {
+			got = append(got, w.Error())
+		}
+		if all := strings.Join(got, "\n"); tt.want == "" && all != "" || !strings.Contains(all, tt.want) {
+			t.Errorf("warnings: %s; want %q", all, tt.want)
+		}
 	}
 }
 
