@@ -560,10 +560,17 @@ func TestRefusedByTheBroker(t *testing.T) {
 		{denied, nil, deploy.MQTTSourceConnectionFailed, `source "s": bad user name`},
 		{fmt.Errorf("%w: %w", endpoint.ErrSubscription, denied), nil, deploy.MQTTSourceSubscriptionFailed, `source "s": subscription refused: bad`},
 		{nil, denied, deploy.MQTTTargetConnectionFailed, `sink "d": bad user name`},
+		{denied, nil, deploy.KafkaSourceConnectionFailed, `source "s": bad user name`},
+		{nil, denied, deploy.KafkaTargetConnectionFailed, `sink "d": bad user name`},
 	} {
 		b := newBench(t)
 		b.drivers.refused.source, b.drivers.refused.sink = tt.source, tt.sink
-		err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, broker, text("g", "simple:1", ""))), func(func() engine.Health, *engine.Graph) {})
+		ends, graph := broker, text("g", "simple:1", "")
+		if strings.Contains(string(tt.reason), "Kafka") {
+			ends = strings.NewReplacer("Mqtt", "Kafka", "mqttSettings: {", "kafkaSettings: {consumerGroupId: g, ").Replace(broker)
+			graph = strings.NewReplacer("g/in", "in", "g/out", "out").Replace(graph)
+		}
+		err := b.Launch(t.Context(), deploy.NewWant(key("g"), set(t, ends, graph)), func(func() engine.Health, *engine.Graph) {})
 		var failure *deploy.Failure
 		if !errors.As(err, &failure) || failure.Reason != tt.reason || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Launch = %v; want %s %s", err, tt.reason, tt.want)
