@@ -15,6 +15,7 @@ import (
 	oraslib "oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
+	ociregistry "oras.land/oras-go/v2/registry"
 )
 
 // Package is what is pushed as one artifact.
@@ -93,6 +94,9 @@ func (s *Store) push(ctx context.Context, repo oraslib.Target, name string, p Pa
 	}
 	desc := content.NewDescriptorFromBytes(m.MediaType, data)
 	desc.ArtifactType = m.ArtifactType
+	if direct, ok := repo.(ociregistry.ReferencePusher); ok { // a registry: one request, not three
+		return desc, direct.PushReference(ctx, desc, bytes.NewReader(data), name)
+	}
 	if err := repo.Push(ctx, desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
 		return ocispec.Descriptor{}, err
 	}
