@@ -53,9 +53,16 @@ func (r *reader) table() (e Extern, err error) {
 	return e, err
 }
 
+// maxPages is the most pages that a memory of 32-bit addresses has.
+const maxPages = 1 << 16
+
 func (r *reader) memory() (e Extern, err error) {
 	e.Kind = Memory
+	at := r.pos
 	e.Range, err = r.limits("memory")
+	if err == nil && (e.Range.Min > maxPages || e.Range.HasMax && e.Range.Max > maxPages) {
+		err = errorAt(at, "memory of more than %d pages", maxPages)
+	}
 	return e, err
 }
 
@@ -72,7 +79,9 @@ func (r *reader) limits(what string) (l Range, err error) {
 		return l, err
 	}
 	if l.HasMax = flags == 1; l.HasMax {
-		l.Max, err = r.u32()
+		if l.Max, err = r.u32(); err == nil && l.Min > l.Max {
+			err = errorAt(at, "%s starts with %d, more than its maximum of %d", what, l.Min, l.Max)
+		}
 	}
 	return l, err
 }
