@@ -380,3 +380,51 @@ func BenchmarkWindow(b *testing.B) {
 		})
 	}
 }
+
+// TestRefusedBeforeRestart stops a graph that has given up a message of an open window:
+// it is given up once.
+func TestRefusedBeforeRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const topology = "in>sum:accumulate>out"
+		count := &native.Operator{Accumulate: func(_ context.Context, staged *message.Message, batch []*message.Message) (*message.Message, error) {
+			n := 0
+			_, _ = fmt.Sscan(string(staged.Payload), &n)
+			for _, m := range batch {
+				if string(m.Payload) == "no" {
+					return nil, refuse("no")
+				}
+				n++
+			}
+			out := staged.Clone()
+			out.Payload = fmt.Append(nil, n)
+			return out, nil
+		}}
+		operators := map[string]*native.Operator{"sum": count}
+		r := newRig(t, topology, operators)
+		r.config.Windows, r.config.DeadLetter = &windowmemory.Store{}, r.dead
+		stamp := fmt.Sprintf("%d:0:n", time.Now().Add(20*time.Second).UnixMilli())
+		r.start()
+		for i := range 100 {
+			m := &message.Message{Payload: []byte("yes"), Properties: []message.Property{{Key: "__ts", Value: stamp}}}
+			if i == 30 {
+				m.Payload = []byte("no")
+			}
+			if err := r.sources[0].Publish(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		r.finish()
+		if got := r.dead.payloads(); got != "no" {
+			t.Errorf("dead letters before the restart: %q", got)
+		}
+		r = r.again(topology, operators)
+		r.config.DeadLetter = r.dead
+		r.start()
+		time.Sleep(time.Minute)
+		r.finish()
+		if got, dead := r.sinks[0].payloads(), r.dead.payloads(); got != "99" || dead != "" {
+			t.Errorf("came out after the restart: %q, dead letters %q; want 99 and none", got, dead)
+		}
+	})
+}
