@@ -431,7 +431,7 @@ func TestKafkaConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.NewID() == got.NewID() {
+			if id := got.NewID(); id == got.NewID() {
 				t.Error("ids repeat")
 			}
 			got.NewID = nil

@@ -9,7 +9,6 @@ package kafka
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -116,7 +115,7 @@ func (b *Broker) Restart() {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatal(fmt.Errorf("Kafka is not there after %v: %w", patience, err)) //nolint:staticcheck // a name
+			b.t.Fatalf("Kafka is not there after %v: %v", patience, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -140,8 +140,8 @@ func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.R
 		r.Value = []byte{} // nil would say that the key is deleted
 	}
 	if text, ok := m.Property(endpoint.StampProperty); ok {
-		if stamp, err := hlc.Parse(text); err == nil && stamp.Millis <= math.MaxInt64 {
-			r.Timestamp = time.UnixMilli(int64(stamp.Millis))
+		if stamp, err := hlc.Parse(text); err == nil {
+			r.Timestamp = time.UnixMilli(stamp.Millis)
 		}
 	}
 	switch c.Partitioning {
