@@ -267,8 +267,10 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := config.Events; !e.Create || e.Source != "aio://broker" || e.NewID() == e.NewID() {
-		t.Errorf("events are made by %+v", e)
+	e := config.Events
+	first, second := e.NewID(), e.NewID()
+	if !e.Create || e.Source != "aio://broker" || first == second {
+		t.Errorf("events are made by %+v, with the ids %s and %s", e, first, second)
 	}
 	b.Endpoint.MQTT.CloudEvents = resource.PropagateEvents
 	if config, err = mqttConfig(b); err != nil || config.Events.Create {
