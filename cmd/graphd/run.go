@@ -147,6 +147,9 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	}
 }
 
+// farewell bounds how long clients that are being answered keep graphd from ending.
+const farewell = 2 * time.Second
+
 // serve serves HTTP on addr until the returned function is called.
 func serve(addr string, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
@@ -162,8 +165,14 @@ func serve(addr string, handler http.Handler, logger *slog.Logger) (stop func(),
 	})
 	logger.Info("serving health and metrics", "address", "http://"+listener.Addr().String())
 	return func() {
-		if err := server.Close(); err != nil {
-			logger.Error("server did not close cleanly", "error", err)
+		// A tap of a graph that has ended still has its end to write.
+		ctx, cancel := context.WithTimeout(context.Background(), farewell)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			logger.Warn("clients of the server were cut off", "error", err)
+			if err := server.Close(); err != nil {
+				logger.Error("server did not close cleanly", "error", err)
+			}
 		}
 		serving.Wait()
 	}, nil
