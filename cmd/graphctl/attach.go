@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,46 +36,22 @@ as it is. A registry that knows nothing of referrers gets a tag sha256-HEX with 
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
 			if artifactType == "" {
 				return &usageError{"missing --artifact-type TYPE, which says what the files are"}
 			}
-			l, err := locateArtifact(args[0])
+			a, err := attachment(artifactType, annotations, args[1:])
 			if err != nil {
 				return err
 			}
-			a := oras.Attachment{ArtifactType: artifactType}
-			if a.Annotations, err = keyValues("--annotation", annotations); err != nil {
-				return err
-			}
-			for _, arg := range args[1:] {
-				file, mediaType, _ := strings.Cut(arg, ":")
-				if mediaType == "" {
-					mediaType = "application/octet-stream"
-				}
-				data, err := os.ReadFile(file)
+			return remote.answer(cmd, &out, args[0], func(store *oras.Store, l oras.Location) (string, any, error) {
+				digest, err := store.Attach(cmd.Context(), l.Reference, a)
 				if err != nil {
-					return err
+					return "", nil, err
 				}
-				a.Blobs = append(a.Blobs, oras.Blob{MediaType: mediaType, Title: filepath.Base(file), Content: data})
-			}
-			store, stopBar, err := remote.open(cmd, l)
-			if err != nil {
-				return err
-			}
-			digest, err := store.Attach(cmd.Context(), l.Reference, a)
-			stopBar()
-			if err != nil {
-				return err
-			}
-			path, _, _, err := oras.Split(l.Reference)
-			if err != nil {
-				return err
-			}
-			name := oras.Location{Endpoint: l.Endpoint, Reference: path + "@" + digest}.String()
-			return out.print(cmd.OutOrStdout(), name+"\n", resolved{name, digest})
+				path, _, _, err := oras.Split(l.Reference)
+				name := oras.Location{Endpoint: l.Endpoint, Reference: path + "@" + digest}.String()
+				return name + "\n", resolved{name, digest}, err
+			})
 		},
 	}
 	remote.add(cmd)
@@ -82,6 +59,23 @@ as it is. A registry that knows nothing of referrers gets a tag sha256-HEX with 
 	cmd.Flags().StringVar(&artifactType, "artifact-type", "", "media `TYPE` that says what the files are")
 	cmd.Flags().StringArrayVar(&annotations, "annotation", nil, "`KEY=VALUE` for the attachment; may be repeated")
 	return cmd
+}
+
+// attachment reads what graphctl attach is given: FILE[:MEDIATYPE] each.
+func attachment(artifactType string, annotations, files []string) (a oras.Attachment, err error) {
+	a.ArtifactType = artifactType
+	if a.Annotations, err = keyValues("--annotation", annotations); err != nil {
+		return a, err
+	}
+	for _, arg := range files {
+		file, mediaType, _ := strings.Cut(arg, ":")
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return a, err
+		}
+		a.Blobs = append(a.Blobs, oras.Blob{MediaType: cmp.Or(mediaType, "application/octet-stream"), Title: filepath.Base(file), Content: data})
+	}
+	return a, nil
 }
 
 func newReferrers() *cobra.Command {
@@ -95,31 +89,19 @@ func newReferrers() *cobra.Command {
 		Example: "  graphctl referrers ghcr.io/me/temperature:1.0.0 --artifact-type application/vnd.cyclonedx+json",
 		Args:    exactly("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			l, err := locateArtifact(args[0])
-			if err != nil {
-				return err
-			}
-			store, stopBar, err := remote.open(cmd, l)
-			if err != nil {
-				return err
-			}
-			list, err := store.Referrers(cmd.Context(), l.Reference, artifactType)
-			stopBar()
-			if err != nil {
-				return err
-			}
-			var b strings.Builder
-			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-			for _, r := range list {
-				fmt.Fprintf(w, "%s\t%s\n", r.Digest, oneLine(r.ArtifactType))
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			return out.print(cmd.OutOrStdout(), b.String(), list)
+			return remote.answer(cmd, &out, args[0], func(store *oras.Store, l oras.Location) (string, any, error) {
+				list, err := store.Referrers(cmd.Context(), l.Reference, artifactType)
+				if err != nil {
+					return "", nil, err
+				}
+				var b strings.Builder
+				w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+				for _, r := range list {
+					fmt.Fprintf(w, "%s\t%s\n", r.Digest, oneLine(r.ArtifactType))
+				}
+				err = w.Flush()
+				return b.String(), list, err
+			})
 		},
 	}
 	remote.add(cmd)

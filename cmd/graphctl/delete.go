@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/wasm-graph/graphd/oras"
 )
 
 func newDelete() *cobra.Command {
@@ -21,23 +22,10 @@ digest. Not every registry lets itself be deleted from.
 		Example: "  graphctl delete localhost:5000/temperature:1.0.0 --plain-http",
 		Args:    exactly("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			l, err := locateArtifact(args[0])
-			if err != nil {
-				return err
-			}
-			store, stopBar, err := remote.open(cmd, l)
-			if err != nil {
-				return err
-			}
-			digest, err := store.Delete(cmd.Context(), l.Reference)
-			stopBar()
-			if err != nil {
-				return err
-			}
-			return out.print(cmd.OutOrStdout(), fmt.Sprintf("deleted %s, which was %s\n", l, digest), resolved{l.String(), digest})
+			return remote.answer(cmd, &out, args[0], func(store *oras.Store, l oras.Location) (string, any, error) {
+				digest, err := store.Delete(cmd.Context(), l.Reference)
+				return fmt.Sprintf("deleted %s, which was %s\n", l, digest), resolved{l.String(), digest}, err
+			})
 		},
 	}
 	remote.add(cmd)

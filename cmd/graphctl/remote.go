@@ -90,6 +90,29 @@ func (f *remoteFlags) open(cmd *cobra.Command, l oras.Location) (store *oras.Sto
 	return store, showTransfer(cmd.ErrOrStderr(), opts.Progress), nil
 }
 
+// answer does something with the artifact that arg names and prints what came of it, as
+// out says.
+func (f *remoteFlags) answer(cmd *cobra.Command, out *outputFlag, arg string,
+	do func(*oras.Store, oras.Location) (text string, value any, err error)) error {
+	if err := out.check(); err != nil {
+		return err
+	}
+	l, err := locateArtifact(arg)
+	if err != nil {
+		return err
+	}
+	store, stopBar, err := f.open(cmd, l)
+	if err != nil {
+		return err
+	}
+	text, value, err := do(store, l)
+	stopBar()
+	if err != nil {
+		return err
+	}
+	return out.print(cmd.OutOrStdout(), text, value)
+}
+
 // showTransfer draws a bar while bytes are transferred, if w is a terminal. The
 // function it returns takes the bar away.
 func showTransfer(w io.Writer, progress *oras.Progress) (stop func()) {

@@ -24,23 +24,10 @@ func newResolve() *cobra.Command {
 		Example: "  graphctl resolve localhost:5000/temperature:1.0.0 --plain-http",
 		Args:    exactly("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			l, err := locateArtifact(args[0])
-			if err != nil {
-				return err
-			}
-			store, stopBar, err := remote.open(cmd, l)
-			if err != nil {
-				return err
-			}
-			digest, err := store.Resolve(cmd.Context(), l.Reference, oras.Component)
-			stopBar()
-			if err != nil {
-				return err
-			}
-			return out.print(cmd.OutOrStdout(), digest+"\n", resolved{l.String(), digest})
+			return remote.answer(cmd, &out, args[0], func(store *oras.Store, l oras.Location) (string, any, error) {
+				digest, err := store.Resolve(cmd.Context(), l.Reference, oras.Component)
+				return digest + "\n", resolved{l.String(), digest}, err
+			})
 		},
 	}
 	remote.add(cmd)
