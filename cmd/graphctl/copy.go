@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/oras"
 )
 
@@ -237,19 +236,7 @@ func (c *copier) copy(ctx context.Context, srcRef, dstRef string) error {
 // copyModules copies the modules of a graph to where they are looked for beside it.
 // A component has none.
 func (c *copier) copyModules(ctx context.Context, srcRef, dstRef string) error {
-	a, err := c.src.Fetch(ctx, srcRef, oras.Graph)
-	if err != nil {
-		return err
-	}
-	if sniff(a.Content) == oras.Component {
-		return nil
-	}
-	name := oras.Location{Endpoint: c.from, Reference: srcRef}.String()
-	d, problems := graph.Parse(name, a.Content)
-	if err := problems.Err(); err != nil {
-		return fmt.Errorf("%s is no valid graph, so its modules aren't known:\n%w", name, err)
-	}
-	srcPath, _, _, err := oras.Split(srcRef)
+	modules, err := modulesOf(ctx, c.src, oras.Location{Endpoint: c.from, Reference: srcRef})
 	if err != nil {
 		return err
 	}
@@ -257,12 +244,8 @@ func (c *copier) copyModules(ctx context.Context, srcRef, dstRef string) error {
 	if err != nil {
 		return err
 	}
-	for _, module := range d.Modules() {
-		ref, _, err := findModule(ctx, c.src, srcPath, module)
-		if err != nil {
-			return err
-		}
-		if err := c.copy(ctx, ref, modulePlaces(dstPath, module)[0]); err != nil {
+	for _, m := range modules {
+		if err := c.copy(ctx, m.ref, modulePlaces(dstPath, m.module)[0]); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,37 @@ func findModule(ctx context.Context, store *oras.Store, graphPath, module string
 	return "", "", fmt.Errorf("module %s of the graph: %w", module, first)
 }
 
+// foundModule is a module of a graph, as the definition names it, and where it is.
+type foundModule struct{ module, ref string }
+
+// modulesOf finds the modules of the graph at l in its store. A component has none.
+func modulesOf(ctx context.Context, store *oras.Store, l oras.Location) ([]foundModule, error) {
+	a, err := store.Fetch(ctx, l.Reference, oras.Graph)
+	if err != nil {
+		return nil, err
+	}
+	if sniff(a.Content) == oras.Component {
+		return nil, nil
+	}
+	d, problems := graph.Parse(l.String(), a.Content)
+	if err := problems.Err(); err != nil {
+		return nil, fmt.Errorf("%s is no valid graph, so its modules aren't known:\n%w", l, err)
+	}
+	path, _, _, err := oras.Split(l.Reference)
+	if err != nil {
+		return nil, err
+	}
+	var found []foundModule
+	for _, module := range d.Modules() {
+		ref, _, err := findModule(ctx, store, path, module)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, foundModule{module, ref})
+	}
+	return found, nil
+}
+
 // pin returns the text of a definition with the digests of its modules written behind
 // their references. Everything else of the text stays as it is.
 func pin(ctx context.Context, store *oras.Store, graphPath string, text []byte, d *graph.Definition) ([]byte, error) {

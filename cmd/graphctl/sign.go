@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wasm-graph/graphd/engine/graph"
 	"github.com/wasm-graph/graphd/oras"
 	"github.com/wasm-graph/graphd/oras/trust"
 )
@@ -65,10 +64,6 @@ type signed struct {
 }
 
 func (f *signFlags) run(cmd *cobra.Command, arg string) error {
-	ctx := cmd.Context()
-	if err := f.output.check(); err != nil {
-		return err
-	}
 	format := trust.Format(f.format)
 	if format != trust.SimpleSigning && format != trust.Bundle {
 		return &usageError{fmt.Sprintf("invalid argument %q for --format; want simplesigning or bundle", f.format)}
@@ -76,36 +71,21 @@ func (f *signFlags) run(cmd *cobra.Command, arg string) error {
 	if f.key == "" {
 		return &usageError{"missing --key FILE, the private key to sign with"}
 	}
-	l, err := locateArtifact(arg)
-	if err != nil {
-		return err
-	}
 	key, err := f.privateKey(cmd)
 	if err != nil {
 		return err
 	}
-	store, stopBar, err := f.remote.open(cmd, l)
-	if err != nil {
-		return err
-	}
-	defer stopBar()
-	refs, err := withModules(ctx, store, l, f.withModules)
-	if err != nil {
-		return err
-	}
-	var done []signed
-	var b strings.Builder
-	for _, ref := range refs {
-		digest, signature, err := trust.Sign(ctx, store, ref, key, format)
-		if err != nil {
+	return f.remote.answer(cmd, &f.output, arg, func(store *oras.Store, l oras.Location) (string, any, error) {
+		var done []signed
+		var b strings.Builder
+		err := withModules(cmd.Context(), store, l, f.withModules, func(ref, name string) error {
+			digest, signature, err := trust.Sign(cmd.Context(), store, ref, key, format)
+			done = append(done, signed{name, digest, signature})
+			fmt.Fprintf(&b, "signed %s, which is %s\n", name, digest)
 			return err
-		}
-		name := oras.Location{Endpoint: l.Endpoint, Reference: ref}.String()
-		done = append(done, signed{name, digest, signature})
-		fmt.Fprintf(&b, "signed %s, which is %s\n", name, digest)
-	}
-	stopBar()
-	return f.output.print(cmd.OutOrStdout(), b.String(), done)
+		})
+		return b.String(), done, err
+	})
 }
 
 // privateKey reads the key, and its certificates where there are some.
@@ -136,34 +116,23 @@ func (f *signFlags) privateKey(cmd *cobra.Command) (*trust.PrivateKey, error) {
 	return key, nil
 }
 
-// withModules returns the reference in l and, if all is set, before it those of the
-// modules of the graph that it names.
-func withModules(ctx context.Context, store *oras.Store, l oras.Location, all bool) ([]string, error) {
-	if !all {
-		return []string{l.Reference}, nil
-	}
-	a, err := store.Fetch(ctx, l.Reference, oras.Graph)
-	if err != nil {
-		return nil, err
-	}
-	if sniff(a.Content) == oras.Component {
-		return []string{l.Reference}, nil
-	}
-	d, problems := graph.Parse(l.String(), a.Content)
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("%s is no valid graph, so its modules aren't known:\n%w", l, err)
-	}
-	path, _, _, err := oras.Split(l.Reference)
-	if err != nil {
-		return nil, err
-	}
+// withModules calls do with the reference in l and its full name and, if all is set, before
+// that with those of the modules of the graph that it names.
+func withModules(ctx context.Context, store *oras.Store, l oras.Location, all bool, do func(ref, name string) error) error {
 	var refs []string
-	for _, module := range d.Modules() {
-		ref, _, err := findModule(ctx, store, path, module)
+	if all {
+		modules, err := modulesOf(ctx, store, l)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		refs = append(refs, ref)
+		for _, m := range modules {
+			refs = append(refs, m.ref)
+		}
 	}
-	return append(refs, l.Reference), nil
+	for _, ref := range append(refs, l.Reference) {
+		if err := do(ref, oras.Location{Endpoint: l.Endpoint, Reference: ref}.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

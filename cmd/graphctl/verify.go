@@ -57,43 +57,27 @@ type verified struct {
 }
 
 func (f *verifyFlags) run(cmd *cobra.Command, arg string) error {
-	ctx := cmd.Context()
-	if err := f.output.check(); err != nil {
-		return err
-	}
 	if len(f.keys) == 0 && len(f.cas) == 0 {
 		return &usageError{"nobody is trusted; write --key FILE or --ca FILE"}
-	}
-	l, err := locateArtifact(arg)
-	if err != nil {
-		return err
 	}
 	policy, err := f.policy()
 	if err != nil {
 		return err
 	}
-	store, stopBar, err := f.remote.open(cmd, l)
-	if err != nil {
-		return err
-	}
-	defer stopBar()
-	refs, err := withModules(ctx, store, l, f.withModules)
-	if err != nil {
-		return err
-	}
-	var done []verified
-	var b strings.Builder
-	for _, ref := range refs {
-		digest, signer, err := trust.Verify(ctx, store, ref, policy)
-		if err != nil {
-			return err
-		}
-		name := oras.Location{Endpoint: l.Endpoint, Reference: ref}.String()
-		done = append(done, verified{name, digest, signer.Key, signer.Subject, string(signer.Format)})
-		fmt.Fprintf(&b, "%s is %s, signed by %s\n", name, digest, signer)
-	}
-	stopBar()
-	return f.output.print(cmd.OutOrStdout(), b.String(), done)
+	return f.remote.answer(cmd, &f.output, arg, func(store *oras.Store, l oras.Location) (string, any, error) {
+		var done []verified
+		var b strings.Builder
+		err := withModules(cmd.Context(), store, l, f.withModules, func(ref, name string) error {
+			digest, signer, err := trust.Verify(cmd.Context(), store, ref, policy)
+			if err != nil {
+				return err
+			}
+			done = append(done, verified{name, digest, signer.Key, signer.Subject, string(signer.Format)})
+			fmt.Fprintf(&b, "%s is %s, signed by %s\n", name, digest, signer)
+			return nil
+		})
+		return b.String(), done, err
+	})
 }
 
 func (f *verifyFlags) policy() (*trust.Policy, error) {

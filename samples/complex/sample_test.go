@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/wasm-graph/graphd/conformance/services/programs"
@@ -18,21 +17,10 @@ import (
 	"github.com/wasm-graph/graphd/samples/complex/pictures"
 )
 
-// artifacts makes the folder that serves as a registry, as "make operators" does.
+// artifacts makes the folder that serves as a registry for this sample.
 func artifacts(t *testing.T, graphctl string) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"window", "snapshot", "format", "temperature", "humidity", "collection", "enrichment"} {
-		programs.Run(t, graphctl, "build", "../../operators/"+name, "-o", filepath.Join(dir, name+".wasm"))
-	}
-	definition, err := os.ReadFile("../../graphs/complex.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "graph-complex.yaml"), definition, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return programs.Artifacts(t, graphctl, "complex", "window", "snapshot", "format", "temperature", "humidity", "collection", "enrichment")
 }
 
 func TestGraphctlRun(t *testing.T) {

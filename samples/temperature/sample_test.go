@@ -8,25 +8,15 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/wasm-graph/graphd/conformance/services/programs"
 )
 
-// artifacts makes the folder that serves as a registry, as "make operators" does.
+// artifacts makes the folder that serves as a registry for this sample.
 func artifacts(t *testing.T, graphctl string) string {
 	t.Helper()
-	dir := t.TempDir()
-	programs.Run(t, graphctl, "build", "../../operators/temperature", "-o", filepath.Join(dir, "temperature.wasm"))
-	definition, err := os.ReadFile("../../graphs/simple.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "graph-simple.yaml"), definition, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return programs.Artifacts(t, graphctl, "simple", "temperature")
 }
 
 func TestGraphctlRun(t *testing.T) {

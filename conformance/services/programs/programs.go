@@ -42,6 +42,24 @@ func Run(t testing.TB, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// Artifacts makes the folder that serves as a registry, as "make operators" does, with one
+// of our definitions and the operators it needs. It is called in a folder of samples.
+func Artifacts(t testing.TB, graphctl, graph string, operators ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range operators {
+		Run(t, graphctl, "build", "../../operators/"+name, "-o", filepath.Join(dir, name+".wasm"))
+	}
+	definition, err := os.ReadFile("../../graphs/" + graph + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "graph-"+graph+".yaml"), definition, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // Resources copies the YAML files in folders to a new one, and returns that. changes are
 // pairs of text to replace and what to write instead; of files with one name, the last is
 // taken.
