@@ -69,9 +69,9 @@
 // On one core of a cloud machine (AMD EPYC, 2026), with wazero and all limits on. The
 // benchmarks, each beside its baseline, are in conformance/bench.
 //
-//	compile, once                 8 s for a JavaScript engine of 12 MB, 1 s for 2.5 MB of Go, little for C
-//	compile, from the cache       65 ms, 10 ms, 1 ms: of what is large, half of what the engine's own cache takes
-//	instance                      4 ms (JavaScript), 2 ms (Go), 0.1 ms (C), with its start
+//	compile, once                 5.4 s for a JavaScript engine of 12 MB, 0.7 s for 2.5 MB of Go, little for C
+//	compile, from the cache       90 ms, 20 ms, 1 ms: of what is large, half of what the engine's own cache takes
+//	instance                      7 ms (JavaScript), 4 ms (Go), 0.1 ms (C), with its start
 //	call of a core function       20 ns, the least that a call can take
 //	call with a message of 256 B  1.1 µs with a Codec, 1.4 µs with dynamic values in an arena, 2 µs with
 //	                              those that are kept; 1.1 µs by hand and unchecked
