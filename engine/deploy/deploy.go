@@ -13,13 +13,13 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +39,9 @@ type Config struct {
 	Launch func(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) error
 	// Logger takes what happens to graphs. Nil discards it.
 	Logger *slog.Logger
+	// Events is told what happens to graphs, from any goroutine; it must neither block nor
+	// call back. Nil: nobody is.
+	Events func(Event)
 	// MinBackoff and MaxBackoff bound the pause before a failed graph is started
 	// again, which doubles from one to the other; a graph that ran for MaxBackoff
 	// begins anew. Defaults 1 s and 1 minute.
@@ -96,6 +99,9 @@ func New(config Config) *Deployment {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
+	if config.Events == nil {
+		config.Events = func(Event) {}
+	}
 	if config.MinBackoff == 0 {
 		config.MinBackoff = time.Second
 	}
@@ -137,7 +143,7 @@ func (d *Deployment) look() {
 	for _, c := range d.status {
 		if c.probe != nil {
 			h := c.probe()
-			c.set(Status{Graph: c.Graph, Health: h.State, Reason: Reason(h.Reason), Message: h.Message})
+			d.set(c, Status{Graph: c.Graph, Health: h.State, Reason: Reason(h.Reason), Message: h.Message})
 		}
 	}
 }
@@ -160,11 +166,18 @@ func (d *Deployment) Ready() error {
 	return nil
 }
 
-// set takes over a status; its time is that of the last change of health.
-func (c *condition) set(s Status) {
+// set takes over a status of c, which is guarded by d.mu; its time is that of the last
+// change of health.
+func (d *Deployment) set(c *condition, s Status) {
 	s.Since = time.Now()
 	if s.Health == c.Health {
 		s.Since = c.Since
+	}
+	if s.Health != engine.Unknown && (s.Health != c.Health || s.Reason != c.Reason) && c.probe != nil {
+		d.config.Events(Event{
+			Graph: s.Graph, Warning: s.Health != engine.Available,
+			Reason: cmp.Or(string(s.Reason), string(s.Health)), Message: s.Message,
+		})
 	}
 	c.Status = s
 }
@@ -257,6 +270,7 @@ func (d *Deployment) stop(running map[resource.Key]*runner, keys []resource.Key)
 		delete(d.status, key)
 		d.mu.Unlock()
 		d.config.Logger.Info("graph stopped", "graph", key.String())
+		d.config.Events(Event{Graph: key, Reason: EventStopped, Message: "nobody wants it any more, or not as it was"})
 	}
 }
 
@@ -286,6 +300,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 		message, reason := err.Error(), failureOf(err).Reason
 		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil, nil)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
+		d.config.Events(Event{Graph: key, Warning: true, Reason: EventFailed, Message: string(reason) + ": " + message})
 		retry := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -309,8 +324,8 @@ func (d *Deployment) report(s Status, probe func() engine.Health, graph *engine.
 		c = &condition{}
 		d.status[s.Graph] = c
 	}
-	c.set(s)
 	c.probe, c.graph = probe, graph
+	d.set(c, s)
 }
 
 // endsShape is everything that a running graph is connected to, as text: a graph is
@@ -356,7 +371,7 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 		r := set.Registries[resource.Key{Namespace: g.Namespace, Name: n.Registry}]
 		parts = append(parts, r)
 		if r != nil {
-			parts = append(parts, filepath.Dir(r.File))
+			parts = append(parts, r.Dir)
 			if r.PullSecret != "" {
 				parts = append(parts, set.Secrets[resource.Key{Namespace: g.Namespace, Name: r.PullSecret}])
 			}

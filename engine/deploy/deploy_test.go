@@ -67,6 +67,7 @@ func key(name string) resource.Key {
 type stage struct {
 	mu     sync.Mutex
 	events []string
+	told   []deploy.Event    // to who is interested
 	fail   map[string]error  // by graph: what the next launches return at once
 	ill    map[string]string // by graph: why it is degraded
 }
@@ -126,7 +127,11 @@ func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() en
 // start runs a Deployment until the test ends.
 func start(t *testing.T) (*stage, *deploy.Deployment, chan<- *resource.Set, context.CancelFunc) {
 	s := &stage{fail: map[string]error{}, ill: map[string]string{}}
-	d := deploy.New(deploy.Config{Launch: s.launch})
+	d := deploy.New(deploy.Config{Launch: s.launch, Events: func(e deploy.Event) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.told = append(s.told, e)
+	}})
 	wanted := make(chan *resource.Set)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -272,6 +277,33 @@ func TestSince(t *testing.T) {
 			t.Errorf("%v since %v, want since %v", got.Health, got.Since, fell)
 		}
 		stop()
+	})
+}
+
+// TestEvents: who is interested is told what happens, each change once.
+func TestEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, wanted, stop := start(t)
+		s.setFailure("a", &deploy.Failure{Reason: deploy.ModuleDownloadFailed, Err: errors.New("no such tag")})
+		wanted <- set(t, broker, text("a", "simple:1", ""))
+		time.Sleep(500 * time.Millisecond)
+		s.setFailure("a", nil)
+		time.Sleep(time.Hour)
+		s.mu.Lock()
+		s.ill["a"] = "DataflowGraphSinkChannelClosed"
+		s.mu.Unlock()
+		time.Sleep(time.Hour)
+		wanted <- set(t, broker)
+		stop()
+		want := []deploy.Event{
+			{Graph: key("a"), Warning: true, Reason: deploy.EventFailed, Message: "DataflowGraphModuleDownloadFailed: no such tag"},
+			{Graph: key("a"), Reason: "Available"},
+			{Graph: key("a"), Warning: true, Reason: "DataflowGraphSinkChannelClosed"},
+			{Graph: key("a"), Reason: deploy.EventStopped, Message: "nobody wants it any more, or not as it was"},
+		}
+		if diff := cmp.Diff(want, s.told); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
 	})
 }
 

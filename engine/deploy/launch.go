@@ -99,6 +99,8 @@ type LauncherConfig struct {
 	Windows func(resource.Key) (window.Store, error)
 	Meter   metric.Meter
 	Logger  *slog.Logger
+	// Events is told what happens to graphs, as Config.Events is.
+	Events func(Event)
 	// FetchTimeout bounds the fetching of all artifacts of a graph. Default 5 minutes.
 	FetchTimeout time.Duration
 }
@@ -114,6 +116,9 @@ type Launcher struct {
 func NewLauncher(config LauncherConfig) (*Launcher, error) {
 	if config.FetchTimeout == 0 {
 		config.FetchTimeout = 5 * time.Minute
+	}
+	if config.Events == nil {
+		config.Events = func(Event) {}
 	}
 	m, err := newMetrics(config.Meter)
 	if err != nil {
@@ -166,6 +171,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	}
 	defer unobserve()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
+	l.config.Events(Event{Graph: want.Key, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})
 	up(r.health, r.graph)
 
 	following, stop := context.WithCancel(ctx)

@@ -196,6 +196,16 @@ type bench struct {
 	drivers  *drivers
 	metrics  *sdkmetric.ManualReader
 	windows  func(resource.Key) (window.Store, error)
+
+	telling sync.Mutex
+	told    []deploy.Event // guarded by telling
+}
+
+// event is LauncherConfig.Events.
+func (b *bench) event(e deploy.Event) {
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	b.told = append(b.told, e)
 }
 
 // temperature is the Go operator, built once.
@@ -257,6 +267,7 @@ func newBench(t *testing.T) *bench {
 			}
 			return b.shelf, nil
 		},
+		Events:   b.event,
 		Drivers:  b.drivers,
 		Compiler: b.compiler,
 		Windows:  func(key resource.Key) (window.Store, error) { return b.windows(key) },

@@ -196,6 +196,7 @@ func (r *running) moved(ctx context.Context) bool {
 			r.logger.Warn("reference can't be looked up", "reference", t.reference, "error", err)
 		case now != before:
 			r.logger.Info("tag was moved", "reference", t.reference, "digest", now)
+			r.launcher.config.Events(Event{Graph: r.want.Key, Reason: EventMoved, Message: t.reference + " is " + now + " now"})
 			return true
 		}
 	}
@@ -230,6 +231,10 @@ func (r *running) attempt(ctx context.Context) {
 		r.note(next, failure)
 		r.release(ctx, next)
 		r.logger.Error("what is wanted is refused, and what was before goes on", "reason", string(failure.Reason), "error", failure)
+		r.launcher.config.Events(Event{
+			Graph: r.want.Key, Warning: true, Reason: EventRefused,
+			Message: string(failure.Reason) + ": " + failure.Error() + "; what was before goes on",
+		})
 		return
 	}
 	before := r.current
@@ -237,6 +242,9 @@ func (r *running) attempt(ctx context.Context) {
 	r.prove(next, true)
 	r.release(ctx, before)
 	r.logger.Info("graph swapped", "definitions", next.parts.digests())
+	r.launcher.config.Events(Event{
+		Graph: r.want.Key, Reason: EventSwapped, Message: "something else does the work now, without a reconnect", Artifacts: next.tags.inUse(),
+	})
 }
 
 // note notes that v is tried, and why it is refused, if it is.

@@ -5,6 +5,7 @@ package deploy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,15 @@ func TestFollow(t *testing.T) {
 		}
 		if got := len(b.drivers.bound); got != 2 {
 			t.Errorf("endpoints were made %d times, want 2", got)
+		}
+		var told []string
+		for _, e := range b.told {
+			told = append(told, fmt.Sprintf("%s of %d", e.Reason, len(e.Artifacts)))
+		}
+		if got, want := strings.Join(told, ", "), "Started of 2, TagMoved of 0, Swapped of 1, TagMoved of 0, Refused of 0, "+
+			"TagMoved of 0, TagMoved of 0, Swapped of 2, TagMoved of 0, Refused of 0, TagMoved of 0, "+
+			"TagMoved of 0, Refused of 0, Swapped of 2"; got != want {
+			t.Errorf("told of %s", got)
 		}
 		if got := b.measured(t); len(got) > 1 && got["aio_dataflow_messages_received"] != 0 {
 			t.Errorf("measured after the end: %v", got)

@@ -35,11 +35,11 @@ func newDecoder() *decoder {
 }
 
 // file reads one file's objects.
-func (d *decoder) file(name string, data []byte) {
-	d.reader = document.NewReader(name)
+func (d *decoder) file(f File) {
+	d.reader = document.NewReader(f.Name)
 	reader := d.reader
-	for _, n := range d.reader.Documents(data) {
-		d.object(name, n)
+	for _, n := range d.reader.Documents(f.Data) {
+		d.object(f, n)
 	}
 	// After the checks that the objects of the file have deferred.
 	d.later(func() { d.problems = append(d.problems, reader.Problems()...) })
@@ -80,7 +80,7 @@ func (d *decoder) kinds() []kind {
 }
 
 // object reads one object, or the items of a List.
-func (d *decoder) object(file string, n document.Node) {
+func (d *decoder) object(file File, n document.Node) {
 	name, apiVersion := n.Peek("kind"), n.Peek("apiVersion")
 	if !name.Present() || !apiVersion.Present() {
 		o := n.Object("kind", "apiVersion", "metadata", "spec", "status", "data")
@@ -127,7 +127,7 @@ var (
 
 // meta reads an object's metadata and notes the declaration. The name is empty
 // where the object is of no use.
-func (d *decoder) meta(file, kind string, o document.Object) (Meta, []document.Property) {
+func (d *decoder) meta(file File, kind string, o document.Object) (Meta, []document.Property) {
 	n := o.Required("metadata", "write metadata: with a name")
 	if !n.Present() {
 		return Meta{}, nil
@@ -151,7 +151,7 @@ func (d *decoder) meta(file, kind string, o document.Object) (Meta, []document.P
 		n.Errorf("write name: under metadata", "metadata.name is missing")
 		return Meta{}, nil
 	}
-	m := Meta{Key: Key{DefaultNamespace, name.Text()}, File: file, Place: o.Position()}
+	m := Meta{Key: Key{DefaultNamespace, name.Text()}, File: file.Name, Dir: file.Dir, Place: o.Position()}
 	if namespace.Present() && !namespace.IsNull() {
 		m.Namespace = namespace.Text()
 	}

@@ -22,29 +22,52 @@ const MaxSize = 8 << 20
 // reads every *.yaml, *.yml and *.json file in it, not those in folders below. The
 // set may be used if the problems' Err is nil. The error is one of reading.
 func Load(paths ...string) (*Set, document.Problems, error) {
-	d := newDecoder()
+	files, err := ReadFiles(paths...)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, problems := ParseFiles(files...)
+	return set, problems, nil
+}
+
+// File is text that declares objects.
+type File struct {
+	Name string // what problems call it
+	Data []byte
+	Dir  string // what relative paths in it are relative to
+}
+
+// ReadFiles reads what Load reads.
+func ReadFiles(paths ...string) ([]File, error) {
+	var all []File
 	for _, path := range paths {
 		files, err := Files(path)
 		if err != nil {
-			return nil, nil, fmt.Errorf("resource: load %s: %w", path, err)
+			return nil, fmt.Errorf("resource: load %s: %w", path, err)
 		}
 		for _, file := range files {
 			data, err := readFile(file)
 			if err != nil {
-				return nil, nil, fmt.Errorf("resource: load %s: %w", file, err)
+				return nil, fmt.Errorf("resource: load %s: %w", file, err)
 			}
-			d.file(file, data)
+			all = append(all, File{Name: file, Data: data, Dir: filepath.Dir(file)})
 		}
 	}
-	set, problems := d.finish()
-	return set, problems, nil
+	return all, nil
 }
 
-// Parse is Load for one file whose content is at hand.
-func Parse(file string, data []byte) (*Set, document.Problems) {
+// ParseFiles is Load for files whose content is at hand.
+func ParseFiles(files ...File) (*Set, document.Problems) {
 	d := newDecoder()
-	d.file(file, data)
+	for _, f := range files {
+		d.file(f)
+	}
 	return d.finish()
+}
+
+// Parse is ParseFiles for one.
+func Parse(file string, data []byte) (*Set, document.Problems) {
+	return ParseFiles(File{Name: file, Data: data, Dir: filepath.Dir(file)})
 }
 
 // Files returns path or, if it is a folder, the files in it that Load reads.

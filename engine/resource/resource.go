@@ -44,6 +44,7 @@ func (k Key) String() string { return k.Namespace + "/" + k.Name }
 type Meta struct {
 	Key
 	File  string            `json:"-"` // where the object is declared; empty for an implied one
+	Dir   string            `json:"-"` // what relative paths in it are relative to
 	Place document.Position `json:"-"`
 }
 
@@ -230,7 +231,7 @@ type TLS struct {
 type RegistryEndpoint struct {
 	Meta
 	// Host is a registry's HOST[:PORT][/PREFIX], or, for what needs no registry,
-	// file://DIR or oci-layout:DIR; DIR is relative to the file of the object.
+	// file://DIR or oci-layout:DIR; DIR is relative to the object's Dir.
 	Host string
 	// PullSecret names the Secret, of type kubernetes.io/dockerconfigjson, with the
 	// registry's credentials. Empty means none.

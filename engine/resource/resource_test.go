@@ -96,7 +96,7 @@ func TestGraphAndImpliedObjects(t *testing.T) {
 	implied := resource.Meta{Key: key("default")}
 	want := &resource.Set{
 		Graphs: map[resource.Key]*resource.DataflowGraph{key("temperature"): {
-			Meta:         resource.Meta{Key: key("temperature"), File: "f.yaml"},
+			Meta:         resource.Meta{Key: key("temperature"), File: "f.yaml", Dir: "."},
 			Profile:      "default",
 			Sources:      []resource.Source{{Name: "sensors", Endpoint: "default", Topics: []string{"sensor/+/raw"}}},
 			Graphs:       []resource.Graph{{Name: "convert", Registry: "default", Artifact: "graph-simple:1.0.0"}},
@@ -189,7 +189,7 @@ spec:
 `
 	set := parse(t, text)
 	plant := func(name string) resource.Meta {
-		return resource.Meta{Key: resource.Key{Namespace: "plant", Name: name}, File: "f.yaml"}
+		return resource.Meta{Key: resource.Key{Namespace: "plant", Name: name}, File: "f.yaml", Dir: "."}
 	}
 	for _, tt := range []struct{ got, want any }{
 		{set.Endpoints[plant("broker").Key], &resource.DataflowEndpoint{Meta: plant("broker"), MQTT: resource.MQTT{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -73,7 +72,7 @@ type artifacts struct {
 // the authorities that it refers to in the set, or the identity that it names. A relative folder is relative to the
 // file that declares the endpoint.
 func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEndpoint) (deploy.Artifacts, error) {
-	opts := oras.Options{BaseDir: filepath.Dir(endpoint.File)}
+	opts := oras.Options{BaseDir: endpoint.Dir}
 	if endpoint.PullSecret != "" {
 		var err error
 		if opts.Credentials, err = pullSecret(set, endpoint); err != nil {

@@ -58,7 +58,7 @@ func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	endpoint := &resource.RegistryEndpoint{Meta: resource.Meta{File: filepath.Join(dir, "sub", "registry.yaml")}, Host: "file://.."}
+	endpoint := &resource.RegistryEndpoint{Meta: resource.Meta{Dir: filepath.Join(dir, "sub")}, Host: "file://.."}
 	registries := wiring.NewRegistries("", slog.New(slog.DiscardHandler))
 	artifacts, err := registries.Artifacts(&resource.Set{}, endpoint)
 	if err != nil {
