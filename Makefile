@@ -114,6 +114,7 @@ bench: ## Run the benchmarks, each beside its baseline
 	go run ./conformance/bench/windows
 	go run ./conformance/bench/cold
 	go run ./conformance/bench/stop
+	go run ./conformance/bench/mqtt
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak
