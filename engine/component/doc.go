@@ -29,6 +29,9 @@
 //   - An [Instance] runs. It has memory, handles and limits of its own, serves one call
 //     at a time, and is thrown away after a trap. Making one is cheap.
 //
+// A [Pool] is for a component that many goroutines call: it lends instances, replaces
+// those that trapped, and makes new ones ahead of time where each is for one use.
+//
 // Words: a core module is a WebAssembly module of the older kind, without interface
 // types, of which a component has one or several. The guest is what runs in an
 // instance, the host is who calls it. A function belongs to an interface, by name and
@@ -72,6 +75,7 @@
 //	compile, once                 5.4 s for a JavaScript engine of 12 MB, 0.7 s for 2.5 MB of Go, little for C
 //	compile, from the cache       90 ms, 20 ms, 1 ms: of what is large, half of what the engine's own cache takes
 //	instance                      7 ms (JavaScript), 4 ms (Go), 0.1 ms (C), with its start
+//	instance, lent by a Pool      0.1 µs; 10 µs (C) to 0.3 ms (Go) for a fresh one that was made ahead
 //	call of a core function       20 ns, the least that a call can take
 //	call with a message of 256 B  1.1 µs with a Codec, 1.4 µs with dynamic values in an arena, 2 µs with
 //	                              those that are kept; 1.1 µs by hand and unchecked

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/wasm-graph/graphd/engine/component"
 	"github.com/wasm-graph/graphd/engine/component/cache"
@@ -251,6 +252,41 @@ func ExampleConfig_cache() {
 	}
 	fmt.Println(c.Name())
 	// Output: text
+}
+
+// Call a component from many goroutines: an instance serves one call at a time, and a pool
+// lends as many as there are processors.
+func ExamplePool() {
+	ctx := context.Background()
+	c, closing := load("testdata/text.wasm")
+	defer closing()
+
+	pool := component.NewPool(c, component.PoolConfig{})
+	defer pool.Close(ctx)
+	if err := pool.Fill(ctx); err != nil { // a component that doesn't start says so now
+		log.Fatal(err)
+	}
+	half := func(n uint32) (value.Value, error) {
+		i, err := pool.Get(ctx)
+		if err != nil {
+			return value.Value{}, err
+		}
+		defer pool.Put(ctx, i)
+		return i.Func("", "half").Call(ctx, value.U32(n))
+	}
+	var work sync.WaitGroup
+	halves := make([]value.Value, 4)
+	for n := range halves {
+		work.Go(func() {
+			var err error
+			if halves[n], err = half(uint32(n)); err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	work.Wait()
+	fmt.Println(halves)
+	// Output: [ok(0) err(0) ok(1) err(1)]
 }
 
 // Look into a component without compiling it.
