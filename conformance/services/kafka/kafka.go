@@ -83,6 +83,9 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 `
 
+// Process returns the id of the broker's process, which must be running.
+func (b *Broker) Process() int { return b.process.Process.Pid }
+
 // Kill ends the broker at once, if it runs.
 func (b *Broker) Kill() {
 	if b.process == nil {

@@ -161,7 +161,7 @@ const Window = 1 << 16
 
 // The bounds of what a sink has under way, whatever Batching says.
 const (
-	maxRecords   = 10_000
+	maxRecords   = 32_768
 	maxBytes     = 32 << 20
 	usualRecords = 100_000   // Batching.MaxMessages
 	usualBytes   = 1_000_000 // Batching.MaxBytes

@@ -5,6 +5,7 @@ package kafka
 import (
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,17 +36,24 @@ var eventPrefixes = [...]string{"ce_", "ce-"}
 // errExpired says that a message outlived its expiry inside the graph.
 var errExpired = errors.New("message has expired")
 
+// decoder makes messages of records.
+type decoder struct {
+	millis int64  // the last timestamp, which many records share
+	text   string // of it; empty: there was none
+}
+
 // decode makes a message of a record that arrived at now, and returns how much of it
 // could not be kept. It takes over the record's slices.
-func decode(r *kgo.Record, now time.Time) (m *message.Message, omitted int) {
+func (c *decoder) decode(r *kgo.Record, now time.Time) (m *message.Message, omitted int) {
 	m = &message.Message{Kind: message.Data, Topic: r.Topic, Payload: r.Value}
 	properties := make([]message.Property, 0, len(r.Headers)+2)
 	add := func(key string, value []byte) {
-		if !isText(key) || !isText(string(value)) {
+		text := string(value)
+		if !isText(key) || !isText(text) {
 			omitted++
 			return
 		}
-		properties = append(properties, message.Property{Key: key, Value: string(value)})
+		properties = append(properties, message.Property{Key: key, Value: text})
 	}
 	// First, so that who looks for them finds these and not headers of the same names,
 	// which a record has that was another record's copy.
@@ -53,7 +61,10 @@ func decode(r *kgo.Record, now time.Time) (m *message.Message, omitted int) {
 		add(keyProperty, r.Key)
 	}
 	if !r.Timestamp.IsZero() {
-		add(timestampField, strconv.AppendInt(nil, r.Timestamp.UnixMilli(), 10))
+		if millis := r.Timestamp.UnixMilli(); c.text == "" || c.millis != millis {
+			c.millis, c.text = millis, strconv.FormatInt(millis, 10)
+		}
+		properties = append(properties, message.Property{Key: timestampField, Value: c.text})
 	}
 	prefix := eventPrefix(r.Headers)
 	var e message.Envelope
@@ -129,18 +140,21 @@ func isText(s string) bool {
 	return len(s) <= math.MaxUint16 && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
-// encode makes a record of m for topic at now. The error is errExpired where m is not
-// worth sending any more.
-func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.Record, error) {
+// encode makes r, which is zero but for room in its headers, a record of m for topic at
+// now. Values of headers are put behind text, which is returned. The error is errExpired
+// where m is not worth sending any more.
+func (c *Config) encode(r *kgo.Record, text []byte, m *message.Message, topic string, now time.Time) ([]byte, error) {
 	if e := m.Envelope; e != nil && !e.Expires.IsZero() && !now.Before(e.Expires) {
-		return nil, errExpired
+		return text, errExpired
 	}
-	r := &kgo.Record{Topic: topic, Value: m.Payload, Timestamp: now}
+	r.Topic, r.Value, r.Timestamp = topic, m.Payload, now
 	if r.Value == nil {
 		r.Value = []byte{} // nil would say that the key is deleted
 	}
-	if text, ok := m.Property(endpoint.StampProperty); ok {
-		if stamp, err := hlc.Parse(text); err == nil {
+	if stamp, ok := m.Property(endpoint.StampProperty); ok {
+		if m.Time.Millis != 0 {
+			r.Timestamp = time.UnixMilli(m.Time.Millis) // the same, and read already
+		} else if stamp, err := hlc.Parse(stamp); err == nil {
 			r.Timestamp = time.UnixMilli(stamp.Millis)
 		}
 	}
@@ -153,38 +167,43 @@ func (c *Config) encode(m *message.Message, topic string, now time.Time) (*kgo.R
 		}
 	}
 	if c.OmitProperties {
-		return r, nil
+		return text, nil
 	}
 	events := cloudevent.Policy{Create: c.CloudEvents == CreateOrRemap, Source: c.EventSource, NewID: c.NewID}
 	properties, event := events.Properties(m, topic, now)
-	r.Headers = make([]kgo.RecordHeader, 0, len(properties)+2)
+	r.Headers = slices.Grow(r.Headers, len(properties)+2)
 	add := func(key string, value []byte) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: value})
 	}
+	addText := func(key, value string) {
+		from := len(text)
+		text = append(text, value...)
+		add(key, text[from:len(text):len(text)])
+	}
 	if e := m.Envelope; e != nil {
 		if e.Text {
-			add(payloadFormat, []byte("1"))
+			addText(payloadFormat, "1")
 		}
 		if e.ResponseTopic != "" {
-			add(responseTopic, []byte(e.ResponseTopic))
+			addText(responseTopic, e.ResponseTopic)
 		}
 		if !e.Expires.IsZero() { // rounded up: it has not expired yet
 			seconds := (e.Expires.Sub(now) + time.Second - 1) / time.Second
-			add(messageExpiry, strconv.AppendInt(nil, int64(seconds), 10))
+			addText(messageExpiry, strconv.FormatInt(int64(seconds), 10))
 		}
 		if e.Correlation != nil {
 			add(correlation, e.Correlation)
 		}
 	}
 	if m.ContentType != "" {
-		add(contentType, []byte(m.ContentType))
+		addText(contentType, m.ContentType)
 	}
 	for _, p := range properties {
 		key := p.Key
 		if event && cloudevent.IsAttribute(key) {
 			key = eventPrefixes[0] + key
 		}
-		add(key, []byte(p.Value))
+		addText(key, p.Value)
 	}
-	return r, nil
+	return text, nil
 }

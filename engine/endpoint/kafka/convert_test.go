@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 )
 
@@ -63,7 +64,7 @@ func TestDecode(t *testing.T) {
 		{"no event", kgo.Record{Headers: headers("ce_id", "7")}, message.Message{Properties: properties("ce_id", "7")}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, omitted := decode(&tt.record, now)
+			got, omitted := new(decoder).decode(&tt.record, now)
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
@@ -89,11 +90,13 @@ func TestEncode(t *testing.T) {
 	}{
 		{"nothing", Config{}, message.Message{}, kgo.Record{Value: []byte{}, Timestamp: now, Headers: headers()}},
 		{"stamp", Config{}, message.Message{Properties: stamped}, kgo.Record{Value: []byte{}, Timestamp: time.UnixMilli(1_600_000_000_000), Headers: headers("__ts", "1600000000000:00001:node")}},
-		{"stamp, without headers", Config{OmitProperties: true}, message.Message{Properties: stamped}, kgo.Record{Value: []byte{}, Timestamp: time.UnixMilli(1_600_000_000_000)}},
+		{"stamp, without headers", Config{OmitProperties: true}, message.Message{Properties: stamped}, kgo.Record{Value: []byte{}, Timestamp: time.UnixMilli(1_600_000_000_000), Headers: headers()}},
+		{"stamp that is read", Config{OmitProperties: true}, message.Message{Time: hlc.Timestamp{Millis: 1_600_000_000_000}, Properties: stamped},
+			kgo.Record{Value: []byte{}, Timestamp: time.UnixMilli(1_600_000_000_000), Headers: headers()}},
 		{"everything", Config{Partitioning: TopicPartition}, full, kgo.Record{Key: []byte("a/b"), Value: []byte("p"), Timestamp: now,
 			Headers: headers("Payload Format Indicator", "1", "Response Topic", "r", "Message Expiry Interval", "2600", "Correlation Data", "\xff", "Content Type", "text/plain", "x", "1", "x", "2")}},
 		{"everything, without headers", Config{OmitProperties: true, Partitioning: PropertyPartition, PartitionProperty: "x"}, full,
-			kgo.Record{Key: []byte("1"), Value: []byte("p"), Timestamp: now}},
+			kgo.Record{Key: []byte("1"), Value: []byte("p"), Timestamp: now, Headers: headers()}},
 		{"event", Config{}, message.Message{ContentType: "json", Properties: event}, kgo.Record{Value: []byte{}, Timestamp: now,
 			Headers: headers("Content Type", "json", "ce_specversion", "1.0", "ce_type", "t", "ce_source", "s", "ce_id", "7", "ce_datacontenttype", "json", "else", "x")}},
 		{"half an event", Config{}, message.Message{ContentType: "json", Properties: event[1:]}, kgo.Record{Value: []byte{}, Timestamp: now,
@@ -103,8 +106,8 @@ func TestEncode(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := fmt.Sprint(tt.message)
-			got, err := tt.config.encode(&tt.message, "to", now)
-			if err != nil {
+			got := &kgo.Record{Headers: headers()}
+			if _, err := tt.config.encode(got, nil, &tt.message, "to", now); err != nil {
 				t.Fatal(err)
 			}
 			tt.want.Topic = "to"
@@ -117,7 +120,7 @@ func TestEncode(t *testing.T) {
 		})
 	}
 	m := message.Message{Envelope: &message.Envelope{Expires: now}}
-	if _, err := (&Config{}).encode(&m, "to", now); !errors.Is(err, errExpired) {
+	if _, err := (&Config{}).encode(new(kgo.Record), nil, &m, "to", now); !errors.Is(err, errExpired) {
 		t.Errorf("an expired message: %v", err)
 	}
 }
@@ -169,7 +172,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("Message Expiry Interval", []byte("4294967295"), []byte{0xff}, []byte(nil))
 	f.Add("ce_specversion", []byte("1.0\x00"), []byte(nil), []byte{})
 	f.Fuzz(func(t *testing.T, header string, text, key, value []byte) {
-		m, omitted := decode(&kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: header, Value: text}}}, now)
+		m, omitted := new(decoder).decode(&kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: header, Value: text}}}, now)
 		if !bytes.Equal(m.Payload, value) {
 			t.Errorf("the payload is %q", m.Payload)
 		}

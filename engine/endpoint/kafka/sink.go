@@ -30,6 +30,9 @@ type Sink struct {
 	budget int // their bytes
 	stats  struct{ sent, refused, expired atomic.Uint64 }
 
+	publications sync.Pool // those that are answered, to be used again
+
+	handing    sync.Mutex // held while a record goes to the client; taken with mu held
 	mu         sync.Mutex
 	changed    sync.Cond      // room, connection, client or closed changed
 	client     *kgo.Client    // guarded by mu: nil before and after Run
@@ -44,15 +47,41 @@ type Sink struct {
 	full       chan struct{}  // there is no room: what waits for others is to be sent
 }
 
-// publication is one accepted message.
+// publication is one accepted message. It is used again, with its record, what it
+// allocated for that, and its promise.
 type publication struct {
-	record   *kgo.Record
+	record   kgo.Record
+	text     []byte // the values of headers
+	promise  func(*kgo.Record, error)
 	size     int
 	done     func(error)
 	suspect  bool // refused with others in its batch, and not sent again yet
 	alone    bool // sent in a batch of its own
 	answered bool // nothing is left to do but to call done
 	err      error
+}
+
+// usualText is how much text of headers a publication keeps room for.
+const usualText = 4 << 10
+
+// publication returns an empty one.
+func (s *Sink) publication() *publication {
+	if p, ok := s.publications.Get().(*publication); ok {
+		return p
+	}
+	p := new(publication)
+	p.promise = func(_ *kgo.Record, err error) { s.answer(p, err) }
+	return p
+}
+
+// recycle gives a publication back that nobody uses any more.
+func (s *Sink) recycle(p *publication) {
+	if cap(p.text) > usualText {
+		p.text = nil
+	}
+	clear(p.record.Headers)
+	*p = publication{record: kgo.Record{Headers: p.record.Headers[:0]}, text: p.text[:0], promise: p.promise}
+	s.publications.Put(p)
 }
 
 // SinkStats counts what a sink did since it was made.
@@ -193,7 +222,7 @@ func (s *Sink) hurry(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-// reportFull makes the client send what it has. The caller holds mu.
+// reportFull makes the client send what it has.
 func (s *Sink) reportFull() {
 	if s.config.Batching.Latency == 0 {
 		return
@@ -209,7 +238,11 @@ func (s *Sink) drain(client *kgo.Client) error {
 	ending, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
 	defer cancel()
 	var flusher sync.WaitGroup
-	flusher.Go(func() { client.Flush(ending) }) //nolint:errcheck // ending tells
+	flusher.Go(func() {
+		s.handing.Lock() // the last may be on its way
+		s.handing.Unlock()
+		client.Flush(ending) //nolint:errcheck // ending tells
+	})
 	defer flusher.Wait()
 	select {
 	case <-s.empty:
@@ -239,39 +272,44 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 	if topic == "" {
 		topic = m.Topic
 	}
-	record, err := s.config.encode(m, topic, time.Now())
-	if err == nil && s.topic == "" {
+	p := s.publication()
+	p.done = done
+	var err error
+	if p.text, err = s.config.encode(&p.record, p.text, m, topic, time.Now()); err == nil && s.topic == "" {
 		if err = CheckTopic(topic); err != nil {
 			err = fmt.Errorf("topic %q: %w", topic, err)
 		}
 	}
-	p := &publication{record: record, done: done}
-	if record != nil {
-		p.size = len(record.Value) + len(record.Key)
-		for _, h := range record.Headers {
-			p.size += len(h.Key) + len(h.Value)
-		}
+	p.size = len(p.record.Value) + len(p.record.Key)
+	for _, h := range p.record.Headers {
+		p.size += len(h.Key) + len(h.Value)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := s.room(ctx, p.size); err != nil {
+		s.mu.Unlock()
+		s.recycle(p)
 		return err
 	}
 	s.queue = append(s.queue, p)
 	s.bytes += p.size
-	switch {
-	case errors.Is(err, errExpired):
-		p.answered = true
-		s.stats.expired.Add(1)
-		s.confirm()
-	case err != nil:
-		s.refuse(p, err)
-		s.confirm()
-	default:
-		s.produce(p)
-		if len(s.queue) >= s.window || s.bytes >= s.budget {
-			s.reportFull()
+	if err != nil {
+		defer s.mu.Unlock()
+		if errors.Is(err, errExpired) {
+			p.answered = true
+			s.stats.expired.Add(1)
+		} else {
+			s.refuse(p, err)
 		}
+		s.confirm()
+		return nil
+	}
+	client, full := s.client, len(s.queue) >= s.window || s.bytes >= s.budget
+	s.handing.Lock() // keeps the order; who has an answer need not wait for it
+	s.mu.Unlock()
+	s.produce(client, p)
+	s.handing.Unlock()
+	if full {
+		s.reportFull()
 	}
 	return nil
 }
@@ -302,9 +340,9 @@ func (s *Sink) room(ctx context.Context, size int) error {
 }
 
 // produce hands p to the client, which neither blocks, having room for more than we
-// accept, nor calls back from here. The caller holds mu.
-func (s *Sink) produce(p *publication) {
-	s.client.Produce(context.Background(), p.record, func(_ *kgo.Record, err error) { s.answer(p, err) })
+// accept, nor calls back from here.
+func (s *Sink) produce(client *kgo.Client, p *publication) {
+	client.Produce(context.Background(), &p.record, p.promise)
 }
 
 // answer takes what became of p.
@@ -357,9 +395,9 @@ func (s *Sink) retry() {
 	}
 	oldest.suspect, oldest.alone, s.alone = false, true, true
 	s.suspects--
-	r := *oldest.record // the client has written into the old one
-	oldest.record = &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
-	s.produce(oldest)
+	r := oldest.record // the client has written into it
+	oldest.record = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
+	s.produce(s.client, oldest)
 }
 
 // refuse answers p with why it can never be delivered. The caller holds mu.
@@ -384,6 +422,7 @@ func (s *Sink) confirm() {
 		s.bytes -= p.size
 		s.mu.Unlock()
 		p.done(p.err)
+		s.recycle(p)
 		s.mu.Lock()
 		s.changed.Broadcast()
 	}

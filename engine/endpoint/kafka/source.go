@@ -21,12 +21,15 @@ import (
 	"github.com/wasm-graph/graphd/engine/endpoint"
 )
 
-// What a source has in memory that it has not emitted yet.
+// What a source fetches at once. While it emits that, the next is on its way, so that
+// twice as much is in memory.
 const (
-	pollRecords       = 1000
 	fetchBytes        = 8 << 20 // of one broker
 	fetchPartitionMax = 1 << 20
 )
+
+// portion is how many records of a partition are delivered together.
+const portion = 128
 
 // fetchWait is how long a broker that has nothing waits with its answer. Partitions change
 // hands only between two answers.
@@ -198,12 +201,13 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 // receive emits what arrives until ctx ends, and returns why that is a failure.
 func (s *Source) receive(ctx context.Context, client *kgo.Client, emit func(endpoint.Delivery)) error {
 	type bound struct {
-		from   *partition
-		record *kgo.Record
+		to      *partition
+		records []*kgo.Record
 	}
 	var batch []bound
+	var d decoder
 	for ctx.Err() == nil {
-		fetches := client.PollRecords(ctx, pollRecords)
+		fetches := client.PollFetches(ctx)
 		var fatal error
 		fetches.EachError(func(topic string, number int32, err error) {
 			switch {
@@ -215,11 +219,10 @@ func (s *Source) receive(ctx context.Context, client *kgo.Client, emit func(endp
 			}
 		})
 		// What is polled belongs to the partitions as they are ours now.
-		batch = batch[:0]
 		s.mu.Lock()
-		fetches.EachRecord(func(r *kgo.Record) {
-			if p := s.partitions[placement{r.Topic, r.Partition}]; p != nil {
-				batch = append(batch, bound{p, r})
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			if p := s.partitions[placement{f.Topic, f.Partition}]; p != nil && len(f.Records) > 0 {
+				batch = append(batch, bound{p, f.Records})
 			}
 		})
 		s.mu.Unlock()
@@ -228,10 +231,16 @@ func (s *Source) receive(ctx context.Context, client *kgo.Client, emit func(endp
 			return fatal
 		}
 		for _, b := range batch {
-			if d, ok := s.deliver(ctx, client, b.from, b.record); ok {
-				emit(d)
+			for records := b.records; len(records) > 0; {
+				n := s.deliver(ctx, client, b.to, records[:min(len(records), portion)], &d, emit)
+				if n == 0 {
+					break
+				}
+				records = records[n:]
 			}
 		}
+		clear(batch)
+		batch = batch[:0]
 	}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -239,14 +248,42 @@ func (s *Source) receive(ctx context.Context, client *kgo.Client, emit func(endp
 	return nil
 }
 
-// deliver makes a delivery of a record, once there is room for it. It reports false
-// where the partition is not ours any more, or ctx has ended.
-func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, r *kgo.Record) (endpoint.Delivery, bool) {
-	if !s.secure(ctx, client, p, r) {
-		return endpoint.Delivery{}, false
+// deliver emits records of a partition, once there is room for them, and returns how
+// many of them: at least one, unless the partition is not ours any more, or ctx has ended.
+func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, records []*kgo.Record, c *decoder, emit func(endpoint.Delivery)) int {
+	if !s.secure(ctx, client, p, records[0]) {
+		return 0
 	}
+	number, n := s.admit(p, records)
+	now := time.Now()
+	for i, r := range records[:n] {
+		m, omitted := c.decode(r, now)
+		number := number + uint64(i)
+		d := endpoint.Delivery{
+			Message:     m,
+			Settle:      func() { s.settle(p, number) },
+			Position:    p.position(r),
+			Redelivered: r.Offset < p.until,
+		}
+		s.stats.received.Add(1)
+		if omitted > 0 {
+			s.stats.omitted.Add(uint64(omitted))
+		}
+		if d.Redelivered {
+			s.stats.redelivered.Add(1)
+		}
+		emit(d)
+	}
+	return n
+}
+
+// admit waits for room for the first of some records, takes note of those that there is
+// room for, and returns the number of the first delivery, and how many they are: none
+// where the partition is not ours any more, or the emission has ended.
+func (s *Source) admit(p *partition, records []*kgo.Record) (first uint64, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r := records[0]
 	for !s.stopped && !p.lost && r.Offset-p.committed >= Window {
 		if len(p.unsettled) == 0 && p.next.Offset != r.Offset {
 			// There is nothing in between, as in a topic that was compacted.
@@ -256,23 +293,17 @@ func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, 
 		s.changed.Wait()
 	}
 	if s.stopped || p.lost {
-		return endpoint.Delivery{}, false
+		return 0, 0
 	}
-	number := p.first + uint64(len(p.unsettled))
-	p.unsettled = append(p.unsettled, place{EpochOffset: kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}})
-	m, omitted := decode(r, time.Now())
-	d := endpoint.Delivery{
-		Message:     m,
-		Settle:      func() { s.settle(p, number) },
-		Position:    p.position(r),
-		Redelivered: r.Offset < p.until,
+	first = p.first + uint64(len(p.unsettled))
+	for _, r := range records {
+		if r.Offset-p.committed >= Window {
+			break
+		}
+		p.unsettled = append(p.unsettled, place{EpochOffset: kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}})
+		n++
 	}
-	s.stats.received.Add(1)
-	s.stats.omitted.Add(uint64(omitted))
-	if d.Redelivered {
-		s.stats.redelivered.Add(1)
-	}
-	return d, true
+	return first, n
 }
 
 // secure commits the place of a partition's first record where the group had none: a
@@ -308,11 +339,13 @@ func (p *partition) position(r *kgo.Record) endpoint.Position {
 	var fields [16]byte
 	binary.LittleEndian.PutUint64(fields[:], uint64(r.Offset))
 	binary.LittleEndian.PutUint64(fields[8:], uint64(r.Timestamp.UnixMilli()))
-	sum := fnv.New64a()
-	sum.Write(fields[:])
+	sum := uint64(14695981039346656037) // FNV-1a, as in hash/fnv but without its allocation
+	for _, b := range fields {
+		sum = (sum ^ uint64(b)) * 1099511628211
+	}
 	return endpoint.Position{
 		Slot:   p.slots | uint64(r.Offset)%Window,
-		Digest: sum.Sum64() ^ uint64(crc32.ChecksumIEEE(r.Value)),
+		Digest: sum ^ uint64(crc32.ChecksumIEEE(r.Value)),
 	}
 }
 
