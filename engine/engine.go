@@ -39,23 +39,29 @@ const VirtualNode = "graphd-run"
 // left unsettled comes again from its source, where that can.
 var ErrGrace = errors.New("grace period is over")
 
-// EndError says that a graph ended because a source or a sink did.
-type EndError struct {
+// EndName names a source or a sink of a graph.
+type EndName struct {
 	Sink      bool
 	Operation string // the source or sink in the plan; empty for the dead letters
-	Err       error
 }
 
-func (e *EndError) Error() string {
-	end := "source"
-	if e.Sink {
-		end = "sink"
+func (n EndName) String() string {
+	switch {
+	case n.Operation == "":
+		return "the sink for dead letters"
+	case n.Sink:
+		return fmt.Sprintf("sink %q", n.Operation)
 	}
-	if e.Operation == "" {
-		return fmt.Sprintf("%s of dead letters: %v", end, e.Err)
-	}
-	return fmt.Sprintf("%s %q: %v", end, e.Operation, e.Err)
+	return fmt.Sprintf("source %q", n.Operation)
 }
+
+// EndError says that a graph ended because a source or a sink did.
+type EndError struct {
+	EndName
+	Err error
+}
+
+func (e *EndError) Error() string { return fmt.Sprintf("%v: %v", e.EndName, e.Err) }
 
 // Unwrap returns why it ended.
 func (e *EndError) Unwrap() error { return e.Err }
@@ -247,7 +253,7 @@ func (g *Graph) startSinks(ctx context.Context, abort context.CancelFunc) *outle
 			if err != nil {
 				o.mu.Lock()
 				defer o.mu.Unlock()
-				o.errs = append(o.errs, &EndError{Sink: true, Operation: g.sinkName(s), Err: err})
+				o.errs = append(o.errs, &EndError{EndName{true, g.sinkName(s)}, err})
 				abort()
 			}
 		})
@@ -283,7 +289,7 @@ func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) 
 			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Load().Take(i, d) }, flush)
 			switch {
 			case err != nil:
-				failed <- &EndError{Operation: g.operation(g.config.Plan.Sources[i]), Err: err}
+				failed <- &EndError{EndName{false, g.operation(g.config.Plan.Sources[i])}, err}
 			case receiving.Err() == nil:
 				g.worker.Load().End(i)
 			}

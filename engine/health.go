@@ -41,18 +41,14 @@ func (g *Graph) Health() Health {
 	if trouble := g.worker.Load().Trouble(); trouble != "" {
 		return Health{Degraded, "DataflowGraphProcessingFailed", "open windows can't be kept, so nothing more is acknowledged: " + trouble}
 	}
-	for i, s := range g.config.Sources {
-		if !s.Connected() {
-			return Health{Degraded, "DataflowGraphSourceChannelClosed", unconnected(fmt.Sprintf("source %q", g.operation(g.config.Plan.Sources[i])), s)}
+	for _, e := range g.Ends() {
+		switch {
+		case e.Connected:
+		case e.Sink:
+			return Health{Degraded, "DataflowGraphSinkChannelClosed", e.String()}
+		default:
+			return Health{Degraded, "DataflowGraphSourceChannelClosed", e.String()}
 		}
-	}
-	for i, s := range g.config.Sinks {
-		if !s.Connected() {
-			return Health{Degraded, "DataflowGraphSinkChannelClosed", unconnected(fmt.Sprintf("sink %q", g.operation(g.config.Plan.Sinks[i])), s)}
-		}
-	}
-	if g.config.DeadLetter != nil && !g.config.DeadLetter.Connected() {
-		return Health{Degraded, "DataflowGraphSinkChannelClosed", unconnected("the sink for dead letters", g.config.DeadLetter)}
 	}
 	if g.worker.Load().Drifting() {
 		return Health{Degraded, "DataflowGraphProcessingFailed", "messages are stamped more than a minute in the future"}
@@ -60,12 +56,35 @@ func (g *Graph) Health() Health {
 	return Health{State: Available}
 }
 
-// unconnected says that an end is not connected, and why where it knows that.
-func unconnected(what string, end any) string {
-	if err := endpoint.Trouble(end); err != nil {
-		return fmt.Sprintf("%s is not connected: %v", what, err)
+// End is how a source or a sink of a graph is.
+type End struct {
+	EndName
+	Connected bool
+	Trouble   error // why it isn't connected; nil where nobody knows
+}
+
+// String says that the end is not connected, and why.
+func (e End) String() string {
+	if e.Trouble != nil {
+		return fmt.Sprintf("%v is not connected: %v", e.EndName, e.Trouble)
 	}
-	return what + " is not connected"
+	return e.EndName.String() + " is not connected"
+}
+
+// Ends returns how the sources are, and then the sinks, by place in the plan; the one for
+// dead letters, if there is one, comes last.
+func (g *Graph) Ends() []End {
+	var all []End
+	for i, s := range g.config.Sources {
+		all = append(all, End{EndName{false, g.operation(g.config.Plan.Sources[i])}, s.Connected(), endpoint.Trouble(s)})
+	}
+	for i, s := range g.config.Sinks {
+		all = append(all, End{EndName{true, g.operation(g.config.Plan.Sinks[i])}, s.Connected(), endpoint.Trouble(s)})
+	}
+	if s := g.config.DeadLetter; s != nil {
+		all = append(all, End{EndName{Sink: true}, s.Connected(), endpoint.Trouble(s)})
+	}
+	return all
 }
 
 func (g *Graph) operation(node int) string { return g.config.Plan.Nodes[node].Operation }

@@ -199,8 +199,8 @@ func awaitReady(ctx context.Context, d *deploy.Deployment) error {
 			return nil
 		}
 		for _, s := range d.Status() {
-			if s.Health == engine.Unavailable {
-				return fmt.Errorf("the graph does not start: %s", s.Message)
+			if s.Runs() && s.Health.State == engine.Unavailable {
+				return fmt.Errorf("the graph does not start: %s", s.Health.Message)
 			}
 		}
 		select {

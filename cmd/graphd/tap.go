@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +25,10 @@ const mostSpooled = 64 << 20
 
 // taps serves recordings of what comes to an operation of a running graph.
 //
-//	GET /tap?graph=[NAMESPACE/]NAME&node=OPERATION
+//	GET /tap?graph=[NAMESPACE/]NAME&node=OPERATION&instance=NUMBER
 //
-// Without a node it is what comes from the graph's sources. The recording goes on until
+// Without a node it is what comes from the graph's sources; without an instance it is
+// number 0, the only one of most graphs. The recording goes on until
 // the client has enough, and has its end only where the graph ends first.
 type taps struct {
 	deployment *deploy.Deployment
@@ -43,11 +46,20 @@ func (t *taps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if namespace, rest, ok := strings.Cut(name, "/"); ok {
 		key = resource.Key{Namespace: namespace, Name: rest}
 	}
-	g := t.deployment.Graph(key)
+	number, err := strconv.Atoi(cmp.Or(r.FormValue("instance"), "0"))
+	if err != nil {
+		http.Error(w, "instance is no number: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	g := t.deployment.Graph(key, number)
 	if g == nil {
 		text := fmt.Sprintf("no graph %s runs", key)
-		for i, s := range t.deployment.Status() {
-			text += []string{"; there is ", ", "}[min(i, 1)] + s.Graph.String()
+		separator := "; there is "
+		for _, s := range t.deployment.Status() {
+			if s.Runs() {
+				text += separator + s.Key.String()
+				separator = ", "
+			}
 		}
 		http.Error(w, text, http.StatusNotFound)
 		return

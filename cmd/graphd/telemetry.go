@@ -45,7 +45,7 @@ func newTelemetry() (*telemetry, error) {
 //
 //	/healthz  200 while the process is alive
 //	/readyz   200 while every graph runs and is connected, else 503
-//	/status   how each graph is, and why resources are not taken over, as JSON
+//	/status   how each resource is, and why resources are not taken over, as JSON
 //	/metrics  measurements, for Prometheus
 //	/tap      a recording of what flows through a graph, to this machine; see taps
 //
@@ -67,8 +67,8 @@ func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string
 		w.Header().Set("Content-Type", "application/json")
 		// A reader that has gone away is its own affair.
 		_ = json.NewEncoder(w).Encode(struct {
-			Graphs  []deploy.Status `json:"graphs"`
-			Refused *string         `json:"refusedResources,omitempty"`
+			Resources []deploy.Status `json:"resources"`
+			Refused   *string         `json:"refusedResources,omitempty"`
 		}{append([]deploy.Status{}, d.Status()...), refused.Load()})
 	})
 	mux.Handle("GET /tap", &taps{deployment: d, logger: logger})

@@ -8,6 +8,11 @@
 // what is missing. A graph that fails is started again, with growing pauses, for as long as it is wanted: the
 // tag that is missing may be pushed, the broker that refuses us may be mended.
 //
+// A graph runs as many times, side by side, as its DataflowProfile says; such a copy is
+// an instance. An instance that is no longer wanted while others are retires: it gives
+// up its share of what comes, finishes what is kept for it, and leaves nothing behind
+// at its broker.
+//
 // A Launcher is the other half: it runs one graph, of artifacts and endpoints that
 // it gets through interfaces declared here.
 package deploy
@@ -17,7 +22,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -37,6 +41,9 @@ type Config struct {
 	// may be watched, or nil. Any other return is a failure; its error may be a *Failure,
 	// which says why. Required.
 	Launch func(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) error
+	// Counts keeps how many instances of graphs there may be traces of. Nil: it is
+	// forgotten with the process.
+	Counts Counts
 	// Logger takes what happens to graphs. Nil discards it.
 	Logger *slog.Logger
 	// Events is told what happens to graphs, from any goroutine; it must neither block nor
@@ -48,19 +55,54 @@ type Config struct {
 	MinBackoff, MaxBackoff time.Duration
 }
 
-// Want is what is wanted of one graph. As long as only what the graph does changes,
-// and not what it is connected to, it is one Want that changes.
-type Want struct {
-	Key     resource.Key
-	set     atomic.Pointer[resource.Set]
-	changed chan struct{} // has room for one signal
+// Counts keeps, beyond the end of the process, how many instances of each graph may
+// have left something at a broker: a session that takes messages which nobody reads.
+// Graphs that never had more than one instance are not in it. It is used by one
+// goroutine.
+type Counts interface {
+	// Load returns what was stored last; nothing where nothing ever was.
+	Load() (map[resource.Key]int, error)
+	// Store replaces what is kept, and returns once that would outlive a crash.
+	Store(map[resource.Key]int) error
 }
 
-// NewWant returns a Want of the graph of that key in set.
+// Want is what is wanted of one instance of a graph. As long as only what the graph does
+// changes, and not what it is connected to, it is one Want that changes.
+type Want struct {
+	Key resource.Key
+	// Instance is the instance's number, from 0. What it is at its brokers depends on it.
+	Instance int
+	// Grouped says that the graph has, or once had, other instances.
+	Grouped bool
+
+	set     atomic.Pointer[resource.Set]
+	changed chan struct{} // has room for one signal
+	retired chan struct{}
+	retire  sync.Once
+}
+
+// NewWant returns a Want of the only instance of the graph of that key in set.
 func NewWant(key resource.Key, set *resource.Set) *Want {
-	w := &Want{Key: key, changed: make(chan struct{}, 1)}
+	w := &Want{Key: key, changed: make(chan struct{}, 1), retired: make(chan struct{})}
 	w.set.Store(set)
 	return w
+}
+
+// Retire says that the instance is to give up its share of what its sources have, to
+// finish what is kept for it there, and to end. It can't be taken back.
+func (w *Want) Retire() { w.retire.Do(func() { close(w.retired) }) }
+
+// Retired is closed by Retire.
+func (w *Want) Retired() <-chan struct{} { return w.retired }
+
+// retires reports whether Retire was called.
+func (w *Want) retires() bool {
+	select {
+	case <-w.retired:
+		return true
+	default:
+		return false
+	}
 }
 
 // Set returns the set that has the graph, and what it refers to.
@@ -82,20 +124,32 @@ func (w *Want) Changed() <-chan struct{} { return w.changed }
 type Deployment struct {
 	config Config
 
-	mu     sync.Mutex
-	status map[resource.Key]*condition // guarded by mu
-	told   bool                        // guarded by mu: a set has been received
+	mu         sync.Mutex
+	set        *resource.Set           // guarded by mu; nil: none has been received
+	conditions map[instance]*condition // guarded by mu; of what is wanted or retires
+	healths    map[object]Health       // guarded by mu; as they were seen last
 }
 
-// condition is a graph's status, and whom to ask for news.
+// instance names one instance of a graph.
+type instance struct {
+	resource.Key
+	number int // from 0
+}
+
+// condition is how an instance is, and whom to ask for news.
 type condition struct {
-	Status
-	probe func() engine.Health // nil while the graph doesn't run
-	graph *engine.Graph        // the same
+	health   Health
+	retiring bool
+	probe    func() engine.Health // nil while the graph doesn't run
+	graph    *engine.Graph        // the same
+	failed   *engine.EndError     // the end that it failed at; nil: none, or another reason
 }
 
 // New returns a Deployment in which nothing runs yet.
 func New(config Config) *Deployment {
+	if config.Counts == nil {
+		config.Counts = forgetful{}
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -108,108 +162,70 @@ func New(config Config) *Deployment {
 	if config.MaxBackoff == 0 {
 		config.MaxBackoff = max(time.Minute, config.MinBackoff)
 	}
-	return &Deployment{config: config, status: map[resource.Key]*condition{}}
+	return &Deployment{config: config, conditions: map[instance]*condition{}, healths: map[object]Health{}}
 }
 
-// Status returns how each wanted graph is, in the order of their keys. It may be
-// called from any goroutine.
-func (d *Deployment) Status() []Status {
-	d.look()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var all []Status
-	for _, c := range d.status {
-		all = append(all, c.Status)
-	}
-	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Graph.String(), b.Graph.String()) })
-	return all
-}
+// forgetful is Counts that keeps nothing.
+type forgetful struct{}
 
-// Graph returns the graph of that key, or nil where none runs. It may be called from
-// any goroutine.
-func (d *Deployment) Graph(key resource.Key) *engine.Graph {
+func (forgetful) Load() (map[resource.Key]int, error) { return map[resource.Key]int{}, nil }
+func (forgetful) Store(map[resource.Key]int) error    { return nil }
+
+// Graph returns the instance with that number, from 0, of the graph of that key, or nil
+// where it doesn't run. It may be called from any goroutine.
+func (d *Deployment) Graph(key resource.Key, number int) *engine.Graph {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.status[key]; c != nil {
+	if c := d.conditions[instance{key, number}]; c != nil {
 		return c.graph
 	}
 	return nil
 }
 
-// look asks every graph that runs how it is.
-func (d *Deployment) look() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.status {
-		if c.probe != nil {
-			h := c.probe()
-			d.set(c, Status{Graph: c.Graph, Health: h.State, Reason: Reason(h.Reason), Message: h.Message})
-		}
-	}
-}
-
-// Ready returns nil once what is wanted is known and every graph does its work: it
-// runs and is connected. Otherwise the error says which one doesn't, and why. It may
-// be called from any goroutine.
-func (d *Deployment) Ready() error {
-	d.mu.Lock()
-	told := d.told
-	d.mu.Unlock()
-	if !told {
-		return errors.New("nothing is known yet of what is wanted")
-	}
-	for _, s := range d.Status() {
-		if !s.Works() {
-			return fmt.Errorf("%s: %s %s %s", s.Graph, s.Health, s.Reason, s.Message)
-		}
-	}
-	return nil
-}
-
-// set takes over a status of c, which is guarded by d.mu; its time is that of the last
-// change of health.
-func (d *Deployment) set(c *condition, s Status) {
-	s.Since = time.Now()
-	if s.Health == c.Health {
-		s.Since = c.Since
-	}
-	if s.Health != engine.Unknown && (s.Health != c.Health || s.Reason != c.Reason) && c.probe != nil {
-		d.config.Events(Event{
-			Graph: s.Graph, Warning: s.Health != engine.Available,
-			Reason: cmp.Or(string(s.Reason), string(s.Health)), Message: s.Message,
-		})
-	}
-	c.Status = s
-}
-
-// lookEvery is how exactly it is known since when a graph is as it is.
+// lookEvery is how exactly it is known since when a resource is as it is.
 const lookEvery = time.Second
 
 // Run makes what runs equal to the last set received from wanted, until ctx ends;
 // then it drains and stops every graph. It is called once. A set is not changed by
 // anybody after it was sent.
 func (d *Deployment) Run(ctx context.Context, wanted <-chan *resource.Set) {
-	running := map[resource.Key]*runner{}
+	counts, err := d.config.Counts.Load()
+	if err != nil {
+		d.config.Logger.Warn("how many instances ran is not known, so nobody takes what is kept for those too many", "error", err)
+		counts = map[resource.Key]int{}
+	}
+	f := fleet{deployment: d, running: map[instance]*runner{}, counts: counts, finished: make(chan instance)}
 	looks := time.NewTicker(lookEvery)
 	defer looks.Stop()
 	for {
 		select {
 		case <-looks.C:
 			d.look()
+		case i := <-f.finished:
+			f.forget(i)
 		case <-ctx.Done():
-			d.stop(running, slices.Collect(maps.Keys(running)))
+			f.stop(slices.Collect(maps.Keys(f.running)))
 			return
 		case set, ok := <-wanted:
 			if !ok {
 				wanted = nil
 				continue
 			}
-			d.reconcile(ctx, running, set)
+			f.reconcile(ctx, set)
 		}
 	}
 }
 
-// runner is a graph that is wanted, whether it runs now or is between two tries.
+// fleet is all instances that are wanted or retire. It belongs to Deployment.Run.
+type fleet struct {
+	deployment *Deployment
+	running    map[instance]*runner
+	counts     map[resource.Key]int // see Counts
+	finished   chan instance        // that have retired
+}
+
+// runner is an instance of a graph that is wanted, whether it runs now or is between two
+// tries.
 type runner struct {
 	want   *Want
 	ends   string // what it is connected to
@@ -218,78 +234,168 @@ type runner struct {
 	ended  chan struct{}
 }
 
-// reconcile stops what isn't wanted or is connected to something else, tells what
-// does something else what that is, and starts what is missing.
-func (d *Deployment) reconcile(ctx context.Context, running map[resource.Key]*runner, set *resource.Set) {
-	type form struct{ ends, shape string }
-	forms := map[resource.Key]form{}
+// form is what an instance is to be.
+type form struct {
+	ends, shape string
+	retires     bool
+}
+
+// forms returns what is to run: as many instances as are wanted of each graph, and those
+// too many of before, for as long as there may be something kept for them.
+func (f *fleet) forms(set *resource.Set) map[instance]form {
+	all := map[instance]form{}
 	for key, g := range set.Graphs {
-		if !g.Disabled {
-			forms[key] = form{endsShape(set, g), shape(set, g)}
+		if g.Disabled {
+			continue
+		}
+		of, count := form{ends: endsShape(set, g), shape: shape(set, g)}, set.Instances(g)
+		for number := range max(count, f.counts[key]) {
+			of.retires = number >= count
+			all[instance{key, number}] = of
 		}
 	}
-	var outdated []resource.Key
-	for key, r := range running {
-		switch f := forms[key]; {
-		case f.ends != r.ends:
-			outdated = append(outdated, key)
-		case f.shape != r.shape:
-			r.shape = f.shape
+	return all
+}
+
+// reconcile stops what isn't wanted or is connected to something else, tells what
+// does something else what that is, and starts what is missing.
+func (f *fleet) reconcile(ctx context.Context, set *resource.Set) {
+	f.raise(set)
+	forms := f.forms(set)
+	var outdated []instance
+	for i, r := range f.running {
+		switch to, wanted := forms[i]; {
+		case !wanted, r.want.retires() && !to.retires:
+			outdated = append(outdated, i)
+		case to.retires: // as what it was, to its end
+			r.want.Retire()
+			f.deployment.retire(i)
+		case to.ends != r.ends:
+			outdated = append(outdated, i)
+		case to.shape != r.shape:
+			r.shape = to.shape
 			r.want.Change(set)
 		}
 	}
-	d.stop(running, outdated)
-	for _, key := range set.GraphKeys() {
-		f, wanted := forms[key]
-		if !wanted || running[key] != nil {
-			continue
+	f.stop(outdated)
+	for _, i := range slices.SortedFunc(maps.Keys(forms), instance.compare) {
+		if f.running[i] == nil {
+			f.start(ctx, i, forms[i], set)
 		}
-		graphCtx, cancel := context.WithCancel(ctx)
-		r := &runner{want: NewWant(key, set), ends: f.ends, shape: f.shape, cancel: cancel, ended: make(chan struct{})}
-		running[key] = r
-		d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, nil, nil)
-		go func() {
-			defer close(r.ended)
-			d.supervise(graphCtx, r.want)
-		}()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.told = true
+	f.deployment.tell(set)
 }
 
-// stop ends graphs, all at once, and waits until they have drained.
-func (d *Deployment) stop(running map[resource.Key]*runner, keys []resource.Key) {
-	for _, key := range keys {
-		running[key].cancel()
+// compare orders instances.
+func (i instance) compare(j instance) int {
+	return cmp.Or(strings.Compare(i.String(), j.String()), i.number-j.number)
+}
+
+// start runs an instance.
+func (f *fleet) start(ctx context.Context, i instance, of form, set *resource.Set) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &runner{want: NewWant(i.Key, set), ends: of.ends, shape: of.shape, cancel: cancel, ended: make(chan struct{})}
+	r.want.Instance, r.want.Grouped = i.number, f.counts[i.Key] > 0
+	f.running[i] = r
+	f.deployment.report(i, &condition{health: starting()})
+	if of.retires {
+		r.want.Retire()
+		f.deployment.retire(i)
 	}
-	for _, key := range keys {
-		<-running[key].ended
-		delete(running, key)
-		d.mu.Lock()
-		delete(d.status, key)
-		d.mu.Unlock()
-		d.config.Logger.Info("graph stopped", "graph", key.String())
-		d.config.Events(Event{Graph: key, Reason: EventStopped, Message: "nobody wants it any more, or not as it was"})
+	go func() {
+		defer close(r.ended)
+		if !f.deployment.supervise(ctx, r.want) {
+			return
+		}
+		select {
+		case f.finished <- i:
+		case <-ctx.Done(): // stopped as well
+		}
+	}()
+}
+
+// stop ends instances, all at once, and waits until they have drained.
+func (f *fleet) stop(which []instance) {
+	for _, i := range which {
+		f.running[i].cancel()
+	}
+	for _, i := range which {
+		<-f.running[i].ended
+		delete(f.running, i)
+		f.deployment.drop(i)
+		f.deployment.logger(i).Info("graph stopped")
+		f.deployment.config.Events(Event{Graph: i.Key, Instance: i.number, Reason: EventStopped, Message: "nobody wants it any more, or not as it was"})
 	}
 }
 
-// supervise runs a graph, again and again where it fails, until ctx ends. It is tried
-// at once when something else is wanted.
-func (d *Deployment) supervise(ctx context.Context, want *Want) {
-	key := want.Key
-	logger := d.config.Logger.With("graph", key.String())
+// forget notes that an instance has retired: nothing is left of it.
+func (f *fleet) forget(i instance) {
+	if r := f.running[i]; r == nil || !r.want.retires() {
+		return
+	}
+	f.running[i].cancel()
+	delete(f.running, i)
+	f.deployment.drop(i)
+	f.deployment.logger(i).Info("instance has retired")
+	f.deployment.config.Events(Event{Graph: i.Key, Instance: i.number, Reason: EventRetired, Message: "one instance too many has finished what was kept for it"})
+	count := 1
+	for other := range f.running {
+		if other.Key == i.Key {
+			count = max(count, other.number+1)
+		}
+	}
+	f.counts[i.Key] = count
+	f.keepCounts()
+}
+
+// raise notes how many instances there are going to be, before there are.
+func (f *fleet) raise(set *resource.Set) {
+	raised := false
+	for key, g := range set.Graphs {
+		if count := set.Instances(g); !g.Disabled && count > max(f.counts[key], 1) {
+			f.counts[key], raised = count, true
+		}
+	}
+	if raised {
+		f.keepCounts()
+	}
+}
+
+func (f *fleet) keepCounts() {
+	if err := f.deployment.config.Counts.Store(f.counts); err != nil {
+		f.deployment.config.Logger.Error("how many instances run is not kept; fewer after a restart may lose what is kept for those too many", "error", err)
+	}
+}
+
+// logger returns one for what happens to an instance.
+func (d *Deployment) logger(i instance) *slog.Logger {
+	logger := d.config.Logger.With("graph", i.String())
+	if i.number > 0 {
+		logger = logger.With("instance", i.number)
+	}
+	return logger
+}
+
+// supervise runs an instance, again and again where it fails, until ctx ends, or until
+// it has retired: then it returns true. It is tried at once when something else is
+// wanted.
+func (d *Deployment) supervise(ctx context.Context, want *Want) (retired bool) {
+	i := instance{want.Key, want.Instance}
+	logger := d.logger(i)
 	pause := d.config.MinBackoff
 	for {
 		began := time.Now()
 		err := d.config.Launch(ctx, want, func(probe func() engine.Health, graph *engine.Graph) {
-			d.report(Status{Graph: key, Health: engine.Unknown, Message: "starting"}, probe, graph)
+			d.report(i, &condition{health: starting(), probe: probe, graph: graph})
 		})
 		if ctx.Err() != nil {
 			if err != nil {
 				logger.Error("graph did not stop cleanly", "error", err)
 			}
-			return
+			return false
+		}
+		if err == nil && want.retires() {
+			return true
 		}
 		if time.Since(began) >= d.config.MaxBackoff {
 			pause = d.config.MinBackoff
@@ -298,14 +404,16 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 			err = errors.New("the graph ended by itself")
 		}
 		message, reason := err.Error(), failureOf(err).Reason
-		d.report(Status{Graph: key, Health: engine.Unavailable, Reason: reason, Message: message}, nil, nil)
+		failed := &condition{health: Health{State: engine.Unavailable, Reason: reason, Message: message}}
+		errors.As(err, &failed.failed)
+		d.report(i, failed)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
-		d.config.Events(Event{Graph: key, Warning: true, Reason: EventFailed, Message: string(reason) + ": " + message})
+		d.config.Events(Event{Graph: i.Key, Instance: i.number, Warning: true, Reason: EventFailed, Message: string(reason) + ": " + message})
 		retry := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			retry.Stop()
-			return
+			return false
 		case <-retry.C:
 			pause = min(2*pause, d.config.MaxBackoff)
 		case <-want.Changed():
@@ -313,19 +421,6 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) {
 			pause = d.config.MinBackoff
 		}
 	}
-}
-
-// report notes how a graph is, and whom to ask and to watch from now on.
-func (d *Deployment) report(s Status, probe func() engine.Health, graph *engine.Graph) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c := d.status[s.Graph]
-	if c == nil {
-		c = &condition{}
-		d.status[s.Graph] = c
-	}
-	c.probe, c.graph = probe, graph
-	d.set(c, s)
 }
 
 // endsShape is everything that a running graph is connected to, as text: a graph is
@@ -337,7 +432,7 @@ func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
 			options = append(options, o)
 		}
 	}
-	parts := []any{g.Key, g.RequestPersistence, g.Sources, g.Destinations, options, set.Profiles[resource.Key{Namespace: g.Namespace, Name: g.Profile}]}
+	parts := []any{g.Key, g.RequestPersistence, g.Sources, g.Destinations, options, set.Instances(g) > 1}
 	endpoint := func(name string) {
 		e := set.Endpoints[resource.Key{Namespace: g.Namespace, Name: name}]
 		parts = append(parts, e)

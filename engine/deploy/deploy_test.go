@@ -145,6 +145,18 @@ func start(t *testing.T) (*stage, *deploy.Deployment, chan<- *resource.Set, cont
 	}
 }
 
+// status returns the status of one resource.
+func status(t *testing.T, d *deploy.Deployment, kind, name string) deploy.Status {
+	t.Helper()
+	for _, s := range d.Status() {
+		if s.Kind == kind && s.Key == key(name) {
+			return s
+		}
+	}
+	t.Errorf("there is no status of %s %s", kind, name)
+	return deploy.Status{}
+}
+
 func (s *stage) want(t *testing.T, events ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -170,8 +182,10 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 		wanted <- set(t, broker, a, text("b", "simple:2", ""), text("c", "simple:1", "mode: Disabled"))
 		time.Sleep(time.Minute)
 		s.want(t, "b becomes simple:2", "c drained")
-		if got := d.Status(); len(got) != 2 || got[0].Graph != key("a") || got[1].Health != engine.Available {
-			t.Errorf("Status() = %v", got)
+		for name, want := range map[string]engine.State{"a": engine.Available, "b": engine.Available, "c": engine.Unknown} {
+			if got := status(t, d, "DataflowGraph", name).Health.State; got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
 		}
 
 		if err := d.Ready(); err != nil {
@@ -185,8 +199,8 @@ func TestWhatRunsIsWhatIsWanted(t *testing.T) {
 
 		stop()
 		s.want(t, "a drained")
-		if got := d.Status(); len(got) != 0 {
-			t.Errorf("Status() after the end = %v", got)
+		if got := status(t, d, "DataflowGraph", "a"); got.Health.State != engine.Unknown {
+			t.Errorf("status after the end = %v", got)
 		}
 	})
 }
@@ -273,8 +287,8 @@ func TestSince(t *testing.T) {
 		s.mu.Unlock()
 		fell := time.Now()
 		time.Sleep(time.Hour)
-		if got := d.Status()[0]; got.Health != engine.Degraded || got.Since.Sub(fell) > time.Second {
-			t.Errorf("%v since %v, want since %v", got.Health, got.Since, fell)
+		if got := status(t, d, "DataflowGraph", "a").Health; got.State != engine.Degraded || got.Since.Sub(fell) > time.Second || got.Updated != time.Now() {
+			t.Errorf("%+v at %v, want since %v", got, time.Now(), fell)
 		}
 		stop()
 	})
@@ -314,12 +328,13 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 		s.setFailure("a", &deploy.Failure{Reason: deploy.ModuleDownloadFailed, Err: errors.New("no such tag")})
 		wanted <- set(t, broker, text("a", "simple:1", ""), text("b", "simple:1", ""))
 		s.want(t, "a fails", "b runs simple:1")
-		want := []deploy.Status{
-			{Graph: key("a"), Health: engine.Unavailable, Reason: deploy.ModuleDownloadFailed, Message: "no such tag", Since: began},
-			{Graph: key("b"), Health: engine.Available, Since: began},
-		}
-		if diff := cmp.Diff(want, d.Status()); diff != "" {
-			t.Errorf("-want +got\n%s", diff)
+		for name, want := range map[string]deploy.Health{
+			"a": {State: engine.Unavailable, Reason: deploy.ModuleDownloadFailed, Message: "no such tag", Since: began, Updated: began},
+			"b": {State: engine.Available, Since: began, Updated: began},
+		} {
+			if diff := cmp.Diff(want, status(t, d, "DataflowGraph", name).Health); diff != "" {
+				t.Errorf("%s -want +got\n%s", name, diff)
+			}
 		}
 
 		if err := d.Ready(); err == nil || err.Error() != "azure-iot-operations/a: Unavailable DataflowGraphModuleDownloadFailed no such tag" {
@@ -333,15 +348,15 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			s.want(t, "a fails")
 		}
-		if got := d.Status()[0].Since; !got.Equal(began) {
+		if got := status(t, d, "DataflowGraph", "a").Health.Since; !got.Equal(began) {
 			t.Errorf("unavailable since %v, want %v", got, began)
 		}
 
 		s.setFailure("a", nil)
 		time.Sleep(time.Minute)
 		s.want(t, "a runs simple:1")
-		if got := d.Status()[0]; got.Health != engine.Available || got.Reason != "" {
-			t.Errorf("Status() = %v", got)
+		if got := status(t, d, "DataflowGraph", "a").Health; got.State != engine.Available || got.Reason != "" {
+			t.Errorf("health is %v", got)
 		}
 
 		// No longer wanted while it waits for its next try.
@@ -349,8 +364,8 @@ func TestFailedGraphIsTriedAgain(t *testing.T) {
 		wanted <- set(t, broker, text("c", "simple:1", ""))
 		time.Sleep(10 * time.Second)
 		s.take()
-		if got := d.Status()[0]; got.Reason != deploy.ProcessingFailed {
-			t.Errorf("Status() = %v", got)
+		if got := status(t, d, "DataflowGraph", "c").Health; got.Reason != deploy.ProcessingFailed {
+			t.Errorf("health is %v", got)
 		}
 		wanted <- set(t, broker, text("c", "simple:1", "mode: Disabled"))
 		time.Sleep(time.Hour)

@@ -11,10 +11,11 @@ import (
 
 // Event is something that happened to a graph, for people who look at it later.
 type Event struct {
-	Graph   resource.Key
-	Warning bool   // somebody should look
-	Reason  string // what happened, in a word: one of those below, or a reason code
-	Message string
+	Graph    resource.Key
+	Instance int    // number of the instance of the graph, from 0
+	Warning  bool   // somebody should look
+	Reason   string // what happened, in a word: one of those below, or a reason code
+	Message  string
 	// Artifacts is what the graph is made of from now on, of EventStarted and
 	// EventSwapped. Nobody changes it.
 	Artifacts []InUse
@@ -29,6 +30,7 @@ const (
 	EventMoved   = "TagMoved"
 	EventFailed  = "Failed" // has ended with an error, and will be started again
 	EventStopped = "Stopped"
+	EventRetired = "Retired" // an instance that is one too many has nothing left to do
 )
 
 // InUse is an artifact that a graph is made of.

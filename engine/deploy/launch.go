@@ -141,7 +141,7 @@ func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() 
 
 func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) (err error) {
 	b := l.bind(want.Set(), want.Key)
-	r := &running{launcher: l, want: want, logger: b.logger}
+	r := &running{launcher: l, want: want, bound: b, logger: b.logger}
 	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
 	if r.current, err = l.prepare(ctx, b); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	}
 	defer unobserve()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
-	l.config.Events(Event{Graph: want.Key, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})
+	l.config.Events(Event{Graph: want.Key, Instance: want.Instance, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})
 	up(r.health, r.graph)
 
 	following, stop := context.WithCancel(ctx)

@@ -32,6 +32,7 @@ type tags map[tag]string
 type running struct {
 	launcher *Launcher
 	want     *Want
+	bound    *bound // whose ends it has
 	logger   *slog.Logger
 	graph    *engine.Graph
 	windows  window.Store // nil until a version needs it
@@ -50,6 +51,14 @@ type running struct {
 // health is the graph's, degraded where something else is wanted than what runs.
 func (r *running) health() engine.Health {
 	h := r.graph.Health()
+	if reason := Reason(h.Reason); reason == SourceChannelClosed || reason == SinkChannelClosed {
+		for _, e := range r.graph.Ends() {
+			if !e.Connected {
+				h.Reason, h.Message = string(reasonOf(r.bound.set, r.bound.graph, e.EndName, e.Trouble)), e.String()
+				break
+			}
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refused != nil && h.State == engine.Available {
@@ -196,7 +205,7 @@ func (r *running) moved(ctx context.Context) bool {
 			r.logger.Warn("reference can't be looked up", "reference", t.reference, "error", err)
 		case now != before:
 			r.logger.Info("tag was moved", "reference", t.reference, "digest", now)
-			r.launcher.config.Events(Event{Graph: r.want.Key, Reason: EventMoved, Message: t.reference + " is " + now + " now"})
+			r.launcher.config.Events(Event{Graph: r.want.Key, Instance: r.want.Instance, Reason: EventMoved, Message: t.reference + " is " + now + " now"})
 			return true
 		}
 	}
@@ -232,7 +241,7 @@ func (r *running) attempt(ctx context.Context) {
 		r.release(ctx, next)
 		r.logger.Error("what is wanted is refused, and what was before goes on", "reason", string(failure.Reason), "error", failure)
 		r.launcher.config.Events(Event{
-			Graph: r.want.Key, Warning: true, Reason: EventRefused,
+			Graph: r.want.Key, Instance: r.want.Instance, Warning: true, Reason: EventRefused,
 			Message: string(failure.Reason) + ": " + failure.Error() + "; what was before goes on",
 		})
 		return
@@ -243,7 +252,7 @@ func (r *running) attempt(ctx context.Context) {
 	r.release(ctx, before)
 	r.logger.Info("graph swapped", "definitions", next.parts.digests())
 	r.launcher.config.Events(Event{
-		Graph: r.want.Key, Reason: EventSwapped, Message: "something else does the work now, without a reconnect", Artifacts: next.tags.inUse(),
+		Graph: r.want.Key, Instance: r.want.Instance, Reason: EventSwapped, Message: "something else does the work now, without a reconnect", Artifacts: next.tags.inUse(),
 	})
 }
 

@@ -3,122 +3,325 @@
 package deploy
 
 import (
+	"cmp"
 	"errors"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wasm-graph/graphd/engine"
-	"github.com/wasm-graph/graphd/engine/endpoint"
-	"github.com/wasm-graph/graphd/engine/operator"
 	"github.com/wasm-graph/graphd/engine/resource"
-	"github.com/wasm-graph/graphd/engine/schedule"
 )
 
-// Reason is a reason code of a resource's status: a public name, for programs.
-type Reason string
-
-// The reasons for which a graph could not be started, or ended. A running graph has
-// others, see engine.Health.
-const (
-	ConfigurationFailed  Reason = "DataflowGraphConfigurationFailed"  // the definition, or what the resource asks of it
-	ModuleDownloadFailed Reason = "DataflowGraphModuleDownloadFailed" // an artifact
-	InstantiationFailed  Reason = "DataflowGraphInstantiationFailed"  // a component: it doesn't fit, or refused to start
-	RuntimeFault         Reason = "DataflowGraphModuleRuntimeFault"   // a component that makes nothing of a window that it finds
-	ProcessingFailed     Reason = "DataflowGraphProcessingFailed"     // everything later
-
-	// A broker has refused us for good: wrong credentials, for one.
-	MQTTSourceConnectionFailed   Reason = "DataflowMqttSourceConnectionFailed"
-	MQTTSourceSubscriptionFailed Reason = "DataflowMqttSourceSubscriptionFailed"
-	MQTTTargetConnectionFailed   Reason = "DataflowMqttTargetConnectionFailed"
-	KafkaSourceConnectionFailed  Reason = "DataflowKafkaSourceConnectionFailed"
-	KafkaTargetConnectionFailed  Reason = "DataflowKafkaTargetConnectionFailed"
-)
-
-// Status is how a graph is, and since when.
+// Status is how a resource is.
 type Status struct {
-	Graph   resource.Key `json:"graph"`
-	Health  engine.State `json:"status"`
+	Kind string `json:"kind"`
+	resource.Key
+	Health Health `json:"healthState"`
+	// Instances are those of a Dataflow or a DataflowGraph that has several, in order.
+	Instances []InstanceStatus `json:"instances,omitempty"`
+
+	// Disabled says that a graph is not to run.
+	Disabled bool `json:"disabled,omitempty"`
+}
+
+// The kinds of resources that have a status.
+const (
+	DataflowKind         = "Dataflow"
+	DataflowGraphKind    = "DataflowGraph"
+	DataflowEndpointKind = "DataflowEndpoint"
+	DataflowProfileKind  = "DataflowProfile"
+	RegistryEndpointKind = "RegistryEndpoint"
+)
+
+// Runs reports whether it is the status of what runs, and not of what that uses.
+func (s Status) Runs() bool { return s.Kind == DataflowKind || s.Kind == DataflowGraphKind }
+
+// Health is how a resource is, why, and since when, in the words of its status.
+type Health struct {
+	State   engine.State `json:"status"`
 	Reason  Reason       `json:"reasonCode,omitempty"`
 	Message string       `json:"message,omitempty"`
-	Since   time.Time    `json:"lastTransitionTime"` // of Health, as far as anybody looked
+	Since   time.Time    `json:"lastTransitionTime"` // of State
+	Updated time.Time    `json:"lastUpdateTime"`     // when somebody looked
 }
 
-// Works reports whether the graph does its work. One that is degraded does, unless
-// it isn't connected.
-func (s Status) Works() bool {
-	switch s.Health {
-	case engine.Available:
-		return true
-	case engine.Degraded:
-		return !strings.HasSuffix(string(s.Reason), "ChannelClosed")
+// InstanceStatus is how one instance of a graph is.
+type InstanceStatus struct {
+	Instance int    `json:"instance"` // from 0
+	Retiring bool   `json:"retiring,omitempty"`
+	Health   Health `json:"healthState"`
+}
+
+// Works reports whether a graph does its work. One that is degraded does, unless it
+// isn't connected.
+func (h Health) Works() bool {
+	return h.State == engine.Available || h.State == engine.Degraded && !h.Reason.unconnected()
+}
+
+// object names a resource.
+type object struct {
+	kind string
+	resource.Key
+}
+
+// starting is the health of an instance that nothing is known of yet.
+func starting() Health { return Health{State: engine.Unknown, Message: "starting"} }
+
+// Status returns how each resource is, by kind, namespace and name. A graph is what its
+// instances are, and everything else is what the graphs that use it see of it. It may be
+// called from any goroutine.
+func (d *Deployment) Status() []Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.survey()
+}
+
+// Ready returns nil once what is wanted is known and every graph does its work: it
+// runs and is connected. Otherwise the error says which one doesn't, and why. It may
+// be called from any goroutine.
+func (d *Deployment) Ready() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.set == nil {
+		return errors.New("nothing is known yet of what is wanted")
 	}
-	return false
+	for _, s := range d.survey() {
+		if h := s.Health; s.Runs() && !s.Disabled && !h.Works() {
+			return fmt.Errorf("%s: %s %s %s", s.Key, h.State, h.Reason, h.Message)
+		}
+	}
+	return nil
 }
 
-// Failure is an error with a reason code.
-type Failure struct {
-	Reason Reason
-	Err    error
+// look asks every graph that runs how it is.
+func (d *Deployment) look() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.survey()
 }
 
-func (f *Failure) Error() string { return f.Err.Error() }
+// tell makes set what is wanted.
+func (d *Deployment) tell(set *resource.Set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.set = set
+	d.survey()
+}
 
-// Unwrap returns the error.
-func (f *Failure) Unwrap() error { return f.Err }
+// report notes how an instance is, and whom to ask and to watch from now on.
+func (d *Deployment) report(i instance, c *condition) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.conditions[i]
+	if before == nil {
+		before = &condition{}
+	}
+	c.retiring, c.health = before.retiring, c.health.after(before.health, time.Now())
+	d.conditions[i] = c
+	d.survey()
+}
 
-// failureOf returns the reason code of an error with it; nil where there is none.
-func failureOf(err error) *Failure {
-	var f *Failure
-	var carry *schedule.CarryError
-	var end *engine.EndError
-	switch {
-	case err == nil:
+// retire notes that an instance is on its way out.
+func (d *Deployment) retire(i instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conditions[i].retiring = true
+}
+
+// drop forgets an instance.
+func (d *Deployment) drop(i instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.conditions, i)
+}
+
+// after returns h as what follows before, seen now.
+func (h Health) after(before Health, now time.Time) Health {
+	h.Since, h.Updated = now, now
+	if h.State == before.State {
+		h.Since = before.Since
+	}
+	return h
+}
+
+// survey asks every instance how it is, and makes a status of each resource from that. The
+// caller holds mu.
+func (d *Deployment) survey() []Status {
+	now := time.Now()
+	for i, c := range d.conditions {
+		before := c.health
+		if c.health.Updated = now; c.probe == nil {
+			continue
+		}
+		h := c.probe()
+		c.health = Health{State: h.State, Reason: Reason(h.Reason), Message: h.Message}.after(before, now)
+		if h.State != engine.Unknown && (h.State != before.State || c.health.Reason != before.Reason) {
+			d.config.Events(Event{
+				Graph: i.Key, Instance: i.number, Warning: h.State != engine.Available,
+				Reason: cmp.Or(h.Reason, string(h.State)), Message: h.Message,
+			})
+		}
+	}
+	if d.set == nil {
 		return nil
-	case errors.As(err, &f):
-		return f
-	case errors.Is(err, operator.ErrInit):
-		return &Failure{InstantiationFailed, err}
-	case errors.As(err, &end) && end.Sink:
-		return &Failure{MQTTTargetConnectionFailed, err}
-	case errors.As(err, &end) && errors.Is(err, endpoint.ErrSubscription):
-		return &Failure{MQTTSourceSubscriptionFailed, err}
-	case errors.As(err, &end):
-		return &Failure{MQTTSourceConnectionFailed, err}
-	case errors.As(err, &carry):
-		return &Failure{RuntimeFault, err}
 	}
-	return &Failure{ProcessingFailed, err}
-}
-
-// failureOf returns the reason code of the error that ended the graph with it.
-func (b *bound) failureOf(err error) *Failure {
-	f := failureOf(err)
-	var end *engine.EndError
-	switch {
-	case !errors.As(err, &end) || !b.kafka(end):
-	case end.Sink:
-		f.Reason = KafkaTargetConnectionFailed
-	default:
-		f.Reason = KafkaSourceConnectionFailed
-	}
-	return f
-}
-
-// kafka reports whether the end that has failed is Kafka's.
-func (b *bound) kafka(end *engine.EndError) bool {
-	of := func(name string) bool {
-		e := b.set.Endpoints[b.key(name)]
-		return e != nil && e.Kafka != nil
-	}
-	for _, s := range b.graph.Sources {
-		if !end.Sink && s.Name == end.Operation {
-			return of(s.Endpoint)
+	users := map[object][]view{}
+	var all []Status
+	for _, key := range d.set.GraphKeys() {
+		g := d.set.Graphs[key]
+		s := d.graphStatus(g)
+		all = append(all, s)
+		if !s.Disabled {
+			d.see(users, g, s)
 		}
 	}
-	for _, t := range b.graph.Destinations {
-		if end.Sink && t.Name == end.Operation {
-			return of(t.Endpoint)
+	use := func(kind string, key resource.Key) {
+		all = append(all, Status{Kind: kind, Key: key, Health: together(users[object{kind, key}])})
+	}
+	for key := range d.set.Endpoints {
+		use(DataflowEndpointKind, key)
+	}
+	for key := range d.set.Profiles {
+		use(DataflowProfileKind, key)
+	}
+	for key := range d.set.Registries {
+		use(RegistryEndpointKind, key)
+	}
+	slices.SortFunc(all, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	seen := make(map[object]Health, len(all))
+	for n := range all {
+		of := object{all[n].Kind, all[n].Key}
+		all[n].Health = all[n].Health.after(d.healths[of], now)
+		seen[of] = all[n].Health
+	}
+	d.healths = seen
+	return all
+}
+
+// graphStatus is how a graph is by how its instances are. The caller holds mu.
+func (d *Deployment) graphStatus(g *resource.DataflowGraph) Status {
+	s := Status{Kind: DataflowGraphKind, Key: g.Key, Disabled: g.Disabled}
+	if g.Flow {
+		s.Kind = DataflowKind
+	}
+	if g.Disabled {
+		s.Health = Health{State: engine.Unknown, Message: "its mode is Disabled"}
+		return s
+	}
+	var views []view
+	for i, c := range d.conditions {
+		if i.Key != g.Key {
+			continue
+		}
+		s.Instances = append(s.Instances, InstanceStatus{i.number, c.retiring, c.health})
+		if !c.retiring {
+			views = append(views, view{i.number, fmt.Sprintf("instance %d", i.number), c.health})
 		}
 	}
-	return false
+	slices.SortFunc(s.Instances, func(a, b InstanceStatus) int { return a.Instance - b.Instance })
+	if s.Health = together(views); len(views) == 0 {
+		s.Health.Message = "it does not run"
+	}
+	if len(s.Instances) == 1 && len(views) == 1 {
+		s.Health, s.Instances = s.Instances[0].Health, nil
+	}
+	return s
+}
+
+// view is what one user sees of a resource.
+type view struct {
+	order int
+	user  string
+	Health
+}
+
+// together is how something is that several see. What is neither well for all nor
+// unavailable to all is degraded.
+func together(views []view) Health {
+	slices.SortStableFunc(views, func(a, b view) int { return cmp.Or(a.order-b.order, cmp.Compare(a.user, b.user)) })
+	if len(views) == 0 {
+		return Health{State: engine.Unknown, Message: "nothing that runs uses it"}
+	}
+	count := map[engine.State]int{}
+	worst := views[0]
+	for _, v := range views {
+		count[v.State]++
+		if severity(v.State) > severity(worst.State) {
+			worst = v
+		}
+	}
+	h := Health{State: worst.State, Reason: worst.Reason, Message: worst.Message}
+	if h.State == engine.Unavailable && count[h.State] < len(views) {
+		h.State = engine.Degraded
+	}
+	if h.Message != "" {
+		h.Message = worst.user + ": " + h.Message
+	}
+	if worse := len(views) - count[engine.Available]; len(views) > 1 && worse > 0 {
+		h.Message += fmt.Sprintf(" (%d of %d)", worse, len(views))
+	}
+	return h
+}
+
+// severity orders states by how much somebody has to look.
+func severity(s engine.State) int {
+	return slices.Index([]engine.State{engine.Available, engine.Unknown, engine.Degraded, engine.Unavailable}, s)
+}
+
+// see adds what a graph's instances see of what it uses. The caller holds mu.
+func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s Status) {
+	add := func(kind, name, user string, h Health) {
+		of := object{kind, resource.Key{Namespace: g.Namespace, Name: name}}
+		users[of] = append(users[of], view{0, user, h})
+	}
+	add(DataflowProfileKind, g.Profile, s.Kind+" "+g.Name, s.Health)
+	registries := map[string]bool{}
+	for _, n := range g.Graphs {
+		if h := s.Health; !registries[n.Registry] {
+			registries[n.Registry] = true
+			if h.Reason != ModuleDownloadFailed && h.State != engine.Unknown {
+				h = Health{State: engine.Available} // whatever else is wrong
+			}
+			add(RegistryEndpointKind, n.Registry, s.Kind+" "+g.Name, h)
+		}
+	}
+	endpoints := map[engine.EndName]string{}
+	for _, n := range g.Sources {
+		endpoints[engine.EndName{Operation: n.Name}] = n.Endpoint
+	}
+	for _, n := range g.Destinations {
+		endpoints[engine.EndName{Sink: true, Operation: n.Name}] = n.Endpoint
+	}
+	for i, c := range d.conditions {
+		if i.Key != g.Key {
+			continue
+		}
+		user := s.Kind + " " + g.Name
+		if len(s.Instances) > 1 {
+			user += fmt.Sprintf(" instance %d", i.number)
+		}
+		switch {
+		case c.graph != nil:
+			for _, e := range c.graph.Ends() {
+				if name, known := endpoints[e.EndName]; known {
+					add(DataflowEndpointKind, name, user, d.endHealth(g, e))
+				}
+			}
+		case c.failed != nil:
+			if name, known := endpoints[c.failed.EndName]; known {
+				add(DataflowEndpointKind, name, user, Health{State: engine.Unavailable, Reason: c.health.Reason, Message: c.health.Message})
+			}
+		}
+	}
+}
+
+// endHealth is how an endpoint is as an end that is connected to it sees it.
+func (d *Deployment) endHealth(g *resource.DataflowGraph, e engine.End) Health {
+	if e.Connected {
+		return Health{State: engine.Available}
+	}
+	return Health{State: engine.Unavailable, Reason: reasonOf(d.set, g, e.EndName, e.Trouble), Message: e.String()}
 }

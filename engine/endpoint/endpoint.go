@@ -24,6 +24,14 @@ const StampProperty = "__ts"
 // connect and not receive.
 var ErrSubscription = errors.New("subscription refused")
 
+// ErrConfiguration is wrapped by the error of a sink whose peer has no place of the name
+// that messages are sent to, or lets nobody like us write there.
+var ErrConfiguration = errors.New("no such place for what is sent")
+
+// ErrSend is wrapped by the error with which a sink ends whose peer was connected and
+// takes no messages.
+var ErrSend = errors.New("sending failed")
+
 // Delivery is one message received from a source, with the duty to settle it.
 type Delivery struct {
 	// Message is the received message, its Time left zero; a stamp that it carried

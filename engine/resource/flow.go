@@ -13,6 +13,7 @@ import (
 func (d *decoder) flow(meta Meta, annotations []document.Property, o document.Object) {
 	spec := o.Required("spec", "").Object("profileRef", "mode", "requestDiskPersistence", "operations")
 	g := d.head(meta, annotations, spec)
+	g.Flow = true
 	operations := spec.Required("operations", "write operations: with a Source and a Destination")
 	settings := map[string]string{
 		"Source": "sourceSettings", "Destination": "destinationSettings", "BuiltInTransformation": "builtInTransformationSettings",

@@ -52,6 +52,7 @@ type Meta struct {
 // from and go to.
 type DataflowGraph struct {
 	Meta
+	Flow               bool   // declared as a Dataflow: a source and a destination, and nothing between
 	Profile            string // name of a DataflowProfile
 	Disabled           bool   // declared, and not to be run
 	RequestPersistence bool   // ask the broker to keep what it queues for us on disk
@@ -315,6 +316,14 @@ func newSet() *Set {
 		ConfigMaps: map[Key]*ConfigMap{},
 		Secrets:    map[Key]*Secret{},
 	}
+}
+
+// Instances returns how many copies of a graph run side by side, by its profile.
+func (s *Set) Instances(g *DataflowGraph) int {
+	if p := s.Profiles[Key{g.Namespace, g.Profile}]; p != nil {
+		return p.InstanceCount
+	}
+	return 1
 }
 
 // GraphKeys returns the keys of the graphs in order.
