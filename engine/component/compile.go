@@ -3,6 +3,7 @@
 package component
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -25,79 +26,175 @@ import (
 // Core modules are compiled side by side, on all processors. Of several errors the one
 // that comes first in the component is returned. With a cache, a component that was
 // compiled before is only decoded and linked.
+//
+// Where Config.Lazy is set, Compile returns when the component is linked: see there.
 func (r *Runtime) Compile(ctx context.Context, name string, data []byte) (*Component, error) {
 	c, err := r.compile(ctx, name, data)
 	if err != nil {
-		return nil, fmt.Errorf("component: compile %s: %w", name, err)
+		return nil, compileError(name, err)
 	}
 	return c, nil
 }
 
+func compileError(name string, err error) error {
+	return fmt.Errorf("component: compile %s: %w", name, err)
+}
+
 func (r *Runtime) compile(ctx context.Context, name string, data []byte) (*Component, error) {
+	if r.config.Lazy {
+		data = bytes.Clone(data) // which is needed after this
+	}
 	decoded, err := binary.Decode(data)
 	if err != nil {
 		return nil, err
 	}
-	key := r.key(data)
-	if kept, ok := r.config.Cache.Get(key); ok {
-		if c := r.load(ctx, name, decoded, decodeEntry(kept)); c != nil {
-			return c, nil
+	t := translation{runtime: r, key: r.key(data), decoded: decoded}
+	plan := t.known()
+	if plan == nil {
+		if plan, err = link.Link(decoded, r.config.Limits); err != nil {
+			return nil, err
 		}
-	}
-	plan, err := link.Link(decoded, r.config.Limits)
-	if err != nil {
-		return nil, err
 	}
 	c := r.component(name, plan)
-	steps := c.compiled()
+	if !r.config.Lazy {
+		if err := t.translate(ctx, c); err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m := &making{cancel: cancel, done: make(chan struct{})}
+	c.making = m
+	go func() {
+		defer cancel()
+		defer close(m.done)
+		m.err = t.translate(ctx, c)
+	}()
+	return c, nil
+}
+
+// making is the work on a component's code that goes on after Compile.
+type making struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when err is set
+	err    error
+}
+
+// Wait waits until the component's code is there, and returns why it can't be made, or
+// that ctx has ended before. It returns at once where the component isn't compiled
+// lazily.
+func (c *Component) Wait(ctx context.Context) error {
+	if c.making == nil {
+		return nil
+	}
+	select {
+	case <-c.making.done:
+	default:
+		select {
+		case <-c.making.done:
+		case <-ctx.Done():
+			return fmt.Errorf("component: wait for the code of %s: %w", c.name, context.Cause(ctx))
+		}
+	}
+	if c.making.err != nil {
+		return compileError(c.name, c.making.err)
+	}
+	return nil
+}
+
+// translation makes the code of a linked component.
+type translation struct {
+	runtime *Runtime
+	key     cache.Key
+	decoded *binary.Component
+	kept    entry // of a component that was compiled before; otherwise the zero entry
+}
+
+// known returns the plan of a component that was compiled before, and sets t.kept; or
+// nil.
+func (t *translation) known() *link.Plan {
+	text, ok := t.runtime.config.Cache.Get(t.key)
+	if !ok {
+		return nil
+	}
+	kept := decodeEntry(text)
+	plan, err := link.Relink(t.decoded, kept.throws)
+	if err != nil || len(kept.digests) == 0 || len(kept.digests) != len(compiled(plan)) {
+		return nil
+	}
+	t.kept = kept
+	return plan
+}
+
+// translate loads the code of c or makes it. If it fails, nothing is left.
+func (t *translation) translate(ctx context.Context, c *Component) (err error) {
+	if !t.load(ctx, c) {
+		plan := c.plan
+		if t.kept.digests != nil { // the plan was made without what compilation needs
+			if plan, err = link.Link(t.decoded, t.runtime.config.Limits); err != nil {
+				return err
+			}
+		}
+		if err := t.make(ctx, c, plan); err != nil {
+			return err
+		}
+	}
+	if c.host, err = c.engine.CompileHost(ctx, trampolines(c.plan)); err != nil {
+		return errors.Join(err, c.free(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// load has the engine load what it has kept, and reports whether that was all of it.
+func (t *translation) load(ctx context.Context, c *Component) bool {
+	if t.kept.digests == nil {
+		return false
+	}
+	steps := compiled(c.plan)
+	return c.compileAll(ctx, len(steps), func(n int) error {
+		if m := c.engine.Load(ctx, t.kept.digests[n]); m != nil {
+			c.modules[steps[n]] = m
+			return nil
+		}
+		return errors.New("not kept")
+	}) == nil
+}
+
+// make rewrites and compiles what a plan of c, which Link made, has it instantiate.
+func (t *translation) make(ctx context.Context, c *Component, plan *link.Plan) error {
+	steps := compiled(plan)
 	digests := make([][32]byte, len(steps))
-	err = c.compileAll(ctx, len(steps)+len(plan.Unused), func(n int) (offset int, err error) {
+	err := c.compileAll(ctx, len(steps)+len(plan.Unused), func(n int) error {
 		if n >= len(steps) {
 			u := plan.Unused[n-len(steps)]
-			return u.Offset, c.checkCore(ctx, u.Module)
+			return moduleError(u.Module.Name, u.Offset, c.checkCore(ctx, u.Module))
 		}
 		s := plan.Steps[steps[n]].(*link.Instantiate)
-		wasm, err := c.rewriteCore(s, s.Module)
+		m := s.Module
 		s.Module = nil // the caller's bytes are not needed any more
+		wasm, err := c.rewriteCore(s, m, plan.TableElements)
 		if err == nil {
 			digests[n] = sha256.Sum256(wasm)
 			c.modules[steps[n]], err = c.engine.Compile(ctx, wasm)
 		}
-		return s.Offset, err
+		return moduleError(m.Name, s.Offset, err)
 	})
 	plan.Unused = nil
-	if err != nil {
-		return nil, err
+	if err == nil && plan.Relinkable() {
+		t.runtime.config.Cache.Put(t.key, entry{throws: plan.Exceptions != 0, digests: digests}.encode())
 	}
-	if plan.Relinkable() {
-		r.config.Cache.Put(key, entry{throws: plan.Exceptions != 0, digests: digests}.encode())
-	}
-	return c, nil
+	return err
 }
 
-// load makes a Component of one that was compiled before, or returns nil if the engine
-// has not kept all of its code.
-func (r *Runtime) load(ctx context.Context, name string, decoded *binary.Component, kept entry) *Component {
-	plan, err := link.Relink(decoded, kept.throws)
-	if err != nil {
+// moduleError says which core module err is about, if it is an error.
+func moduleError(name string, offset int, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case name == "":
+		return fmt.Errorf("core module at offset %#x: %w", offset, err)
 	}
-	c := r.component(name, plan)
-	steps := c.compiled()
-	if len(kept.digests) != len(steps) {
-		return nil
-	}
-	err = c.compileAll(ctx, len(steps), func(n int) (offset int, err error) {
-		if m := c.engine.Load(ctx, kept.digests[n]); m != nil {
-			c.modules[steps[n]] = m
-			return 0, nil
-		}
-		return 0, errors.New("not kept")
-	})
-	if err != nil {
-		return nil
-	}
-	return c
+	return fmt.Errorf("core module %s at offset %#x: %w", name, offset, err)
 }
 
 // component returns a Component without code.
@@ -115,8 +212,8 @@ func (r *Runtime) component(name string, plan *link.Plan) *Component {
 
 // compiled returns the positions of the steps whose module is compiled with the
 // component, and not given with an instance's imports.
-func (c *Component) compiled() (steps []int) {
-	for n, step := range c.plan.Steps {
+func compiled(plan *link.Plan) (steps []int) {
+	for n, step := range plan.Steps {
 		if s, ok := step.(*link.Instantiate); ok && s.From == nil {
 			steps = append(steps, n)
 		}
@@ -124,10 +221,9 @@ func (c *Component) compiled() (steps []int) {
 	return steps
 }
 
-// compileAll makes the component's code: compile is called with each number below n,
-// side by side, and returns where in the component its module is. If it fails, nothing
-// is left.
-func (c *Component) compileAll(ctx context.Context, n int, compile func(n int) (offset int, err error)) (err error) {
+// compileAll makes core modules: compile is called with each number below n, side by
+// side. If it fails, nothing is left.
+func (c *Component) compileAll(ctx context.Context, n int, compile func(n int) error) error {
 	var (
 		work   sync.WaitGroup
 		next   atomic.Int64
@@ -142,8 +238,7 @@ func (c *Component) compileAll(ctx context.Context, n int, compile func(n int) (
 				if i >= failed.Load() { // i is at least n, or its error would not be returned
 					return
 				}
-				if offset, err := compile(int(i)); err != nil {
-					errs[i] = fmt.Errorf("core module at offset %#x: %w", offset, err)
+				if errs[i] = compile(int(i)); errs[i] != nil {
 					for first := failed.Load(); i < first && !failed.CompareAndSwap(first, i); first = failed.Load() {
 					}
 				}
@@ -152,19 +247,14 @@ func (c *Component) compileAll(ctx context.Context, n int, compile func(n int) (
 	}
 	work.Wait()
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		err = errs[i]
-	} else {
-		c.host, err = c.engine.CompileHost(ctx, trampolines(c.plan))
+		return errors.Join(errs[i], c.free(context.WithoutCancel(ctx)))
 	}
-	if err != nil {
-		err = errors.Join(err, c.Close(context.WithoutCancel(ctx)))
-	}
-	return err
+	return nil
 }
 
 // rewriteCore rewrites a core module that s is to instantiate: its imports are named
-// after slots.
-func (c *Component) rewriteCore(s *link.Instantiate, m *rewrite.Module) ([]byte, error) {
+// after slots, and its tables bounded.
+func (c *Component) rewriteCore(s *link.Instantiate, m *rewrite.Module, tableElements uint32) ([]byte, error) {
 	options := rewrite.Options{
 		Rename: func(i rewrite.Import) (rewrite.Name, error) {
 			ref, err := s.Resolve(i.Module, i.Name)
@@ -172,7 +262,7 @@ func (c *Component) rewriteCore(s *link.Instantiate, m *rewrite.Module) ([]byte,
 		},
 		Memory:        func(memory uint32) string { return link.SlotName(s.Memories[memory-1]) },
 		Batch:         s.Reallocs,
-		TableElements: c.plan.TableElements,
+		TableElements: tableElements,
 	}
 	if c.plan.Exceptions != s.Slot {
 		options.Exceptions = c.exceptions()

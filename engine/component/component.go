@@ -26,6 +26,12 @@ type Config struct {
 	// checked nor rewritten; nil means that nothing is kept. The code itself is for the
 	// engine to keep: give it the same cache.
 	Cache *cache.Cache
+	// Lazy has Compile return when a component is decoded, checked and linked: its Type
+	// is known, its core modules are rewritten and compiled in the background, side by
+	// side. Instantiate waits for them, and so does Wait; both return the error where one
+	// can't be compiled, which Compile would otherwise. Who compiles lazily closes every
+	// Component, which ends the work on it, before the engine.
+	Lazy bool
 }
 
 // Runtime compiles components. It is safe for concurrent use.
@@ -51,6 +57,7 @@ type Component struct {
 	modules []core.Module // by position in plan.Steps; nil where a step compiles nothing
 	host    core.Module   // slot 0
 	exports map[exportKey]int
+	making  *making // nil where Compile has made modules and host
 }
 
 type exportKey struct{ iface, name string }
@@ -61,16 +68,28 @@ func (c *Component) Name() string { return c.name }
 // Type returns the component's imports and exports. The caller must not change it.
 func (c *Component) Type() *types.Component { return c.plan.Type }
 
-// Close frees the compiled code. Instances must be closed first.
+// Close frees the compiled code, or gives up making it: who waits for it gets an error.
+// Instances must be closed first.
 func (c *Component) Close(ctx context.Context) error {
+	if c.making != nil {
+		c.making.cancel()
+		<-c.making.done
+	}
+	return c.free(ctx)
+}
+
+// free frees the compiled code.
+func (c *Component) free(ctx context.Context) error {
 	var errs []error
-	for _, m := range c.modules {
+	for n, m := range c.modules {
 		if m != nil {
 			errs = append(errs, m.Close(ctx))
+			c.modules[n] = nil
 		}
 	}
 	if c.host != nil {
 		errs = append(errs, c.host.Close(ctx))
+		c.host = nil
 	}
 	return errors.Join(errs...)
 }

@@ -122,8 +122,12 @@ func instanceOf(ctx context.Context) *Instance { return ctx.(*callContext).insta
 
 // Instantiate makes an instance: core modules are instantiated in order and their
 // start functions run, with ctx and the Start deadline. An import whose type the
-// given interface contradicts is an error.
+// given interface contradicts is an error. Of a component that is compiled lazily, the
+// code is waited for first, and why there is none is an error.
 func (c *Component) Instantiate(ctx context.Context, config InstanceConfig) (*Instance, error) {
+	if err := c.Wait(ctx); err != nil {
+		return nil, err
+	}
 	i := &Instance{
 		component: c,
 		config:    config.withDefaults(),
@@ -203,7 +207,7 @@ func (i *Instance) compileGiven(s *link.Instantiate) (core.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
 	}
-	wasm, err := i.component.rewriteCore(s, decoded)
+	wasm, err := i.component.rewriteCore(s, decoded, i.component.plan.TableElements)
 	if err != nil {
 		return nil, fmt.Errorf("import %v: %w", s.From, err)
 	}
