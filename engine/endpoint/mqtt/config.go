@@ -79,6 +79,10 @@ type Config struct {
 	// [1, 65535]: what a source lets the broker send ahead (the receive maximum),
 	// and how far a sink pipelines. Default 100.
 	MaxInflight int
+	// MaxPacket bounds what the broker may send at once, in bytes, in [1024, 256 MiB). The
+	// broker is told, and discards larger messages as if they had been delivered. Default
+	// 64 MiB.
+	MaxPacket int
 	// Queue and QueueBytes bound the QoS 0 messages that a source holds while the
 	// engine is busy; more are dropped and counted. Defaults 4096 and 64 MiB.
 	Queue, QueueBytes int
@@ -139,6 +143,9 @@ func (c Config) Validate() error {
 	if c.MaxInflight < 0 || c.MaxInflight > math.MaxUint16 {
 		fail("max inflight %d is not in [1, %d]", c.MaxInflight, math.MaxUint16)
 	}
+	if c.MaxPacket != 0 && (c.MaxPacket < 1<<10 || c.MaxPacket >= 1<<28) {
+		fail("maximum packet size %d is not in [1024, 256 MiB)", c.MaxPacket)
+	}
 	if c.Queue < 0 || c.QueueBytes < 0 {
 		fail("queue of %d messages and %d bytes: negative", c.Queue, c.QueueBytes)
 	}
@@ -172,6 +179,7 @@ func (c Config) withDefaults() Config {
 		c.Address = net.JoinHostPort(c.Address, port)
 	}
 	setDefault(&c.MaxInflight, 100)
+	setDefault(&c.MaxPacket, 64<<20)
 	setDefault(&c.Queue, 4096)
 	setDefault(&c.QueueBytes, 64<<20)
 	setDefault(&c.SessionExpiry, 10*time.Minute)

@@ -8,7 +8,10 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/eclipse/paho.golang/packets"
 )
 
 const (
@@ -23,7 +26,13 @@ const (
 	// closeTimeout bounds the flush of a connection that is being closed, and then the
 	// wait for the peer to close it, too.
 	closeTimeout = time.Second
+	// maxUnread is how much of what only answers the peer, acknowledgements, it may leave
+	// unread: several times as much as the protocol lets it have outstanding.
+	maxUnread = 1 << 20
 )
+
+// errUnread ends a connection whose peer sends, and reads nothing.
+var errUnread = errors.New("the broker does not read our acknowledgements")
 
 // conn makes few system calls of many small packets. Reads are buffered. Writes
 // append to a buffer and return; one goroutine sends what has gathered, so the
@@ -45,19 +54,24 @@ type conn struct {
 	readErr error  // guarded by mu: why nothing can be read any more
 	orderly bool   // guarded by mu: the last packet was written, the peer will close
 
+	accused atomic.Bool // nothing of the peer is believed any more
+
 	reading sync.Mutex // held by who reads
+	frames  frames     // guarded by reading
 
 	wake   chan struct{} // holds one token while pending or err changed
 	sent   chan struct{} // closed when the sender has ended
 	closer sync.Once
 }
 
-// newConn returns a conn over c and starts its sender, which ends with Close.
-func newConn(c net.Conn, drained func()) *conn {
+// newConn returns a conn over c, on which no packet may have more than maxPacket bytes,
+// and starts its sender, which ends with Close.
+func newConn(c net.Conn, maxPacket int, drained func()) *conn {
 	w := &conn{
 		Conn:    c,
 		reader:  bufio.NewReaderSize(c, readBuffer),
 		drained: drained,
+		frames:  frames{max: maxPacket},
 		wake:    make(chan struct{}, 1),
 		sent:    make(chan struct{}),
 	}
@@ -85,7 +99,14 @@ func (c *conn) signal() {
 func (c *conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
+	if c.accused.Load() {
+		return 0, c.cause()
+	}
 	n, err := c.reader.Read(p)
+	if v := c.frames.follow(p[:n]); v != nil {
+		c.accuse(v)
+		return 0, v
+	}
 	if err != nil {
 		c.mu.Lock()
 		if c.readErr == nil {
@@ -108,8 +129,14 @@ func (c *conn) Write(p []byte) (int, error) {
 // writePackets sends whole packets. Errors show when reading.
 func (c *conn) writePackets(p []byte) {
 	c.Lock()
-	defer c.Unlock()
-	_, _ = c.Write(p)
+	unread := len(c.pending) > maxUnread
+	if !unread {
+		_, _ = c.Write(p)
+	}
+	c.Unlock()
+	if unread {
+		c.fail(errUnread)
+	}
 }
 
 // full reports whether so much is unsent that publishing should wait.
@@ -213,6 +240,25 @@ func (c *conn) fail(err error) {
 	c.mu.Unlock()
 	c.signal()
 	c.Conn.Close() // wakes the reader
+}
+
+// refuse ends the connection because of a violation: the peer is told, and the reader
+// woken.
+func (c *conn) refuse(v *violation) {
+	c.accuse(v)
+	c.Conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// accuse makes a violation the cause of the connection's end, which the peer is told when
+// it is closed.
+func (c *conn) accuse(v *violation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.pending = append(c.pending, packets.DISCONNECT<<4, 1, v.code)
+		c.err = v
+		c.accused.Store(true)
+	}
 }
 
 // cause returns the error that ended the connection, nil if none did.

@@ -3,6 +3,7 @@
 package mqtt
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -24,7 +25,7 @@ func (h halfCloser) CloseWrite() error {
 func TestLeave(t *testing.T) {
 	ours, peer := net.Pipe()
 	h := halfCloser{ours, make(chan struct{})}
-	c := newConn(h, nil)
+	c := newConn(h, 1<<20, nil)
 	reading := make(chan error, 1)
 	go func() {
 		_, err := c.Read(make([]byte, 1))
@@ -52,4 +53,21 @@ func TestLeave(t *testing.T) {
 	if err := <-reading; err == nil {
 		t.Error("the reader read something after the end")
 	}
+}
+
+// TestUnread: what answers a peer that reads nothing does not gather without end.
+func TestUnread(t *testing.T) {
+	ours, peer := net.Pipe()
+	defer peer.Close()
+	c := newConn(ours, 1<<20, nil)
+	for range 1 << 10 {
+		c.writePackets(make([]byte, 4<<10))
+	}
+	if err := c.cause(); !errors.Is(err, errUnread) {
+		t.Errorf("ended by %v, want %v", err, errUnread)
+	}
+	if got := len(c.pending); got > maxUnread+8<<10 {
+		t.Errorf("%d bytes wait to be sent", got)
+	}
+	c.Close()
 }

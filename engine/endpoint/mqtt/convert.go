@@ -46,6 +46,52 @@ func decode(p *paho.Publish, now time.Time) *message.Message {
 	return m
 }
 
+// checkPublish reports what no broker may send at all.
+func checkPublish(p *paho.Publish) *violation {
+	switch {
+	case p.QoS > 0 && p.PacketID == 0:
+		return protocolError("a PUBLISH with packet identifier 0")
+	case p.Properties.TopicAlias != nil:
+		return &violation{packets.DisconnectTopicAliasInvalid, "a topic alias, and none was allowed"}
+	}
+	return nil
+}
+
+// checkText reports why a message is none, and the reason code to refuse it with. A
+// broker should not have taken it from whoever published it, but some look at less than
+// others.
+func checkText(p *paho.Publish) (reason byte, err error) {
+	if err := checkTopic(p.Topic); err != nil {
+		return packets.PubackTopicNameInvalid, fmt.Errorf("topic: %w", err)
+	}
+	reason = packets.PubackImplementationSpecificError
+	if err := checkString(p.Properties.ContentType); err != nil {
+		return reason, fmt.Errorf("content type: %w", err)
+	}
+	if err := checkString(p.Properties.ResponseTopic); err != nil {
+		return reason, fmt.Errorf("response topic: %w", err)
+	}
+	for _, u := range p.Properties.User {
+		if err := errors.Join(checkString(u.Key), checkString(u.Value)); err != nil {
+			return reason, fmt.Errorf("user property %q: %w", u.Key, err)
+		}
+	}
+	return 0, nil
+}
+
+// size returns about how many bytes of memory m needs.
+func size(m *message.Message) int {
+	const property = 32
+	n := len(m.Topic) + len(m.Payload) + len(m.ContentType) + property*len(m.Properties)
+	for _, p := range m.Properties {
+		n += len(p.Key) + len(p.Value)
+	}
+	if e := m.Envelope; e != nil {
+		n += len(e.ResponseTopic) + len(e.Correlation)
+	}
+	return n
+}
+
 // encode makes a PUBLISH of m for topic at now. It fails where no broker could
 // accept the result: malformed strings are a protocol error, which would cost the
 // connection, and the packet encoder cuts long ones without a word. The error is

@@ -45,10 +45,11 @@ type link struct {
 func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(), received func(*paho.Publish)) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	expiry, inflight := c.expirySeconds(), uint16(c.MaxInflight)
+	expiry, inflight, maxPacket := c.expirySeconds(), uint16(c.MaxInflight), uint32(c.MaxPacket)
 	properties := &paho.ConnectProperties{
 		SessionExpiryInterval: &expiry,
 		ReceiveMaximum:        &inflight,
+		MaximumPacketSize:     &maxPacket,
 		RequestProblemInfo:    true,
 		User:                  c.userProperties(),
 	}
@@ -65,7 +66,7 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 		return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
 	}
 	l := &link{
-		conn: newConn(raw, drained), peer: p,
+		conn: newConn(raw, c.MaxPacket, drained), peer: p,
 		pinger:  &pinger{DefaultPinger: paho.NewDefaultPinger()},
 		renewal: renewal{config: c},
 	}
@@ -154,7 +155,27 @@ func (l *link) cause() error {
 	if bye := l.peer.farewell(); bye != nil {
 		return bye
 	}
-	return cmp.Or(l.pinger.failed, l.conn.cause(), error(net.ErrClosed))
+	return cmp.Or(l.pinger.failed, l.conn.cause(), errUnreadable)
+}
+
+// errUnreadable is what is left when a connection is ended neither by us nor by the
+// broker nor by the network: the client library has read something it can't.
+var errUnreadable = errors.New("the broker sent a packet that cannot be read")
+
+// checkConnack reports what no broker may answer to a CONNECT.
+func checkConnack(ack *packets.Connack, cleanStart bool) error {
+	p := ack.Properties
+	switch {
+	case ack.ReasonCode != 0:
+		return protocolError("a CONNACK with reason 0x%02x", ack.ReasonCode)
+	case ack.SessionPresent && cleanStart:
+		return protocolError("a session where a new one was asked for")
+	case p.ReceiveMaximum != nil && *p.ReceiveMaximum == 0:
+		return protocolError("a receive maximum of 0")
+	case p.MaximumPacketSize != nil && *p.MaximumPacketSize == 0:
+		return protocolError("a maximum packet size of 0")
+	}
+	return nil
 }
 
 // closedByPeer reports whether a connection was closed from the other side, without

@@ -58,12 +58,24 @@ func subscriptionRefused(err *ReasonError) error {
 	return refusedForGood{err}
 }
 
+// isPubackReason reports whether a PUBACK may have that code. Success has more of them
+// than it should have: mochi gives the quality of service.
+func isPubackReason(code byte) bool {
+	switch code {
+	case packets.PubackUnspecifiedError, packets.PubackImplementationSpecificError, packets.PubackNotAuthorized,
+		packets.PubackTopicNameInvalid, packets.PubackPacketIdentifierInUse, packets.PubackQuotaExceeded,
+		packets.PubackPayloadFormatInvalid:
+		return true
+	}
+	return code < 0x80
+}
+
 // blamesPacket reports whether a DISCONNECT with that code was caused by what we
 // sent, rather than by the state of the broker or of the network.
 func blamesPacket(code byte) bool {
 	switch code {
 	case packets.DisconnectMalformedPacket, packets.DisconnectProtocolError, packets.DisconnectImplementationSpecificError,
-		packets.DisconnectNotAuthorized, packets.DisconnectTopicNameInvalid, packets.DisconnectPacketTooLarge, packets.DisconnectPayloadFormatInvalid,
+		packets.DisconnectTopicNameInvalid, packets.DisconnectPacketTooLarge, packets.DisconnectPayloadFormatInvalid,
 		packets.DisconnectRetainNotSupported, packets.DisconnectQoSNotSupported:
 		return true
 	}

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type script struct {
 	t        *testing.T
 	listener net.Listener
+	waiting  net.Conn // accepted, and to be taken next; nil: none
 }
 
 func newScript(t *testing.T) *script {
@@ -41,15 +42,25 @@ func newScript(t *testing.T) *script {
 
 func (s *script) addr() string { return s.listener.Addr().String() }
 
-// accept takes the next connection and its CONNECT.
-func (s *script) accept() (*scriptConn, *packets.Connect) {
+// connection takes the next connection.
+func (s *script) connection() net.Conn {
 	s.t.Helper()
+	if raw := s.waiting; raw != nil {
+		s.waiting = nil
+		return raw
+	}
 	s.listener.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	raw, err := s.listener.Accept()
 	if err != nil {
 		s.t.Fatal("accept:", err)
 	}
-	c := &scriptConn{t: s.t, conn: raw}
+	return raw
+}
+
+// accept takes the next connection and its CONNECT.
+func (s *script) accept() (*scriptConn, *packets.Connect) {
+	s.t.Helper()
+	c := &scriptConn{t: s.t, conn: s.connection()}
 	s.t.Cleanup(c.cut)
 	return c, read[*packets.Connect](c)
 }
@@ -175,6 +186,12 @@ func testConfig(t *testing.T, addr string) mqtt.Config {
 		MaxBackoff: 20 * time.Millisecond,
 		Logger:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
+}
+
+// named is c with another client id.
+func named(c mqtt.Config, suffix string) mqtt.Config {
+	c.ClientID += suffix
+	return c
 }
 
 // receive waits for a value that must come.

@@ -146,11 +146,6 @@ func runEcho(t *testing.T, source *mqtt.Source, sink *mqtt.Sink) {
 	waitUntil(t, "connected", source.Connected)
 }
 
-func named(c mqtt.Config, suffix string) mqtt.Config {
-	c.ClientID += suffix
-	return c
-}
-
 func TestMosquittoProperties(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport.name, func(t *testing.T) {

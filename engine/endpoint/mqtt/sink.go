@@ -145,7 +145,6 @@ func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.stats.connections.Add(1)
 	s.connected.Store(true)
 	s.config.Logger.Info("mqtt: ready to publish", "broker", s.config.Address, "client", s.config.ClientID, "window", c.window)
 	err = l.wait(ctx)
@@ -350,13 +349,16 @@ const (
 // message would come again on the next connection, and end that too, for ever. So
 // then everything is sent one at a time, and the one in flight when it happens
 // again is given up. Some brokers only close the connection, as a network failure
-// does: it takes several of those, one after the other, to convict a message.
+// does, or say that we are not authorized, which may be about us: it takes several of
+// those, one after the other, to convict a message. Where we show tokens it is about us:
+// one has expired.
 func (s *Sink) detach(c *sender, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = nil
 	blamed := c.bye != nil && blamesPacket(c.bye.Code)
-	if s.unanswered > 0 && closedByPeer(cause) {
+	unauthorized := c.bye != nil && c.bye.Code == packets.DisconnectNotAuthorized && s.config.Authentication == nil
+	if s.unanswered > 0 && (unauthorized || closedByPeer(cause)) {
 		s.silences++
 	}
 	switch {
@@ -387,7 +389,7 @@ func (s *Sink) answer(c *sender, id uint16, reason *ReasonError) {
 	switch {
 	case reason == nil:
 		p.answered = true
-	case reason.Code == packets.PubackQuotaExceeded:
+	case reason.Code == packets.PubackQuotaExceeded || reason.Code == packets.PubackPacketIdentifierInUse:
 		// Not accepted, but not for good. The pause before the next connection
 		// gives the broker time, and everything unconfirmed is then sent in order.
 		p.sent = false
@@ -418,8 +420,11 @@ type sender struct {
 
 // ConAckReceived begins the connection: it learns the broker's limits and sends
 // what earlier ones left unconfirmed.
-func (c *sender) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Connack) error {
+func (c *sender) ConAckReceived(w io.Writer, connect *packets.Connect, ack *packets.Connack) error {
 	props := ack.Properties
+	if err := checkConnack(ack, connect.CleanStart); err != nil {
+		return err
+	}
 	if props.MaximumQOS != nil && *props.MaximumQOS < c.sink.config.QoS.level() {
 		return refusedForGood{fmt.Errorf("the broker offers quality of service %d at most", *props.MaximumQOS)}
 	}
@@ -427,13 +432,14 @@ func (c *sender) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Co
 	c.resumed = ack.SessionPresent
 	c.window = c.sink.config.MaxInflight
 	if props.ReceiveMaximum != nil {
-		c.window = min(c.window, max(int(*props.ReceiveMaximum), 1))
+		c.window = min(c.window, int(*props.ReceiveMaximum))
 	}
 	c.maxPacket = math.MaxInt
 	if props.MaximumPacketSize != nil {
 		c.maxPacket = int(*props.MaximumPacketSize)
 	}
 	c.retain = c.sink.config.Retain == KeepRetain && (props.RetainAvailable == nil || *props.RetainAvailable == 1)
+	c.sink.stats.connections.Add(1)
 	c.sink.attach(c)
 	return nil
 }
@@ -442,6 +448,10 @@ func (c *sender) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Co
 func (c *sender) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
 	ack, ok := p.Content.(*packets.Puback)
 	if !ok {
+		return nil
+	}
+	if !isPubackReason(ack.ReasonCode) {
+		c.conn.refuse(protocolError("a PUBACK with reason 0x%02x", ack.ReasonCode))
 		return nil
 	}
 	var reason *ReasonError

@@ -265,6 +265,40 @@ func TestSinkFindsTheSilentCulprit(t *testing.T) {
 	}
 }
 
+// A broker that says that we are not authorized may mean the message; but with a token, which
+// may have expired, it means us, and a message is never given up for that.
+func TestSinkNotAuthorized(t *testing.T) {
+	for _, tokens := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tokens=%v", tokens), func(t *testing.T) {
+			broker := newScript(t)
+			config := testConfig(t, broker.addr())
+			if tokens {
+				config.Authentication = &mqtt.Authentication{Method: "K8S-SAT", Token: func(context.Context) ([]byte, time.Time, error) {
+					return []byte("expired"), time.Time{}, nil
+				}}
+			}
+			sink := newSink(t, config, "out")
+			runSink(t, sink)
+			c := broker.greet(false)
+			results := sendAll(t, sink, "a")
+			c.wantPublishes(false, "a")
+			c.disconnect(packets.DisconnectNotAuthorized)
+			for range 4 {
+				c = broker.greet(true)
+				c.wantPublishes(true, "a")
+				c.disconnect(packets.DisconnectNotAuthorized)
+			}
+			if !tokens {
+				wantRefused(t, results, "a", "not authorized")
+				return
+			}
+			c = broker.greet(true)
+			c.puback(c.wantPublishes(true, "a")[0], 0)
+			wantDone(t, results, "a")
+		})
+	}
+}
+
 func TestSinkDrains(t *testing.T) {
 	broker := newScript(t)
 	sink := newSink(t, testConfig(t, broker.addr()), "out")

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,13 +30,13 @@ type Source struct {
 
 	connected atomic.Bool
 	trouble   trouble
-	stats     struct{ received, redelivered, dropped, connections atomic.Uint64 }
+	stats     struct{ received, redelivered, dropped, malformed, connections atomic.Uint64 }
 
 	mu      sync.Mutex
 	changed sync.Cond // something for the emitter: queue, current or stopped changed
 	queue   []arrival // guarded by mu: queue[head:] awaits emission
 	head    int       // guarded by mu
-	bytes   int       // guarded by mu: payloads in the queue
+	bytes   int       // guarded by mu: of the messages in the queue
 	current *receiver // guarded by mu: the live connection, nil without
 	stopped bool      // guarded by mu: nothing more will be emitted
 }
@@ -43,6 +45,7 @@ type Source struct {
 type arrival struct {
 	endpoint.Delivery
 	from *receiver // whom to acknowledge it to; nil at QoS 0
+	size int       // bytes of the message
 }
 
 // SourceStats counts what a source did since it was made.
@@ -50,6 +53,7 @@ type SourceStats struct {
 	Received    uint64 // messages that arrived
 	Redelivered uint64 // of these, marked by the broker as sent before
 	Dropped     uint64 // of these, QoS 0 messages for which the queue had no room
+	Malformed   uint64 // of these, that no broker may pass on, as with text that isn't UTF-8: refused
 	Connections uint64 // connections made
 }
 
@@ -86,6 +90,7 @@ func (s *Source) Stats() SourceStats {
 		Received:    s.stats.received.Load(),
 		Redelivered: s.stats.redelivered.Load(),
 		Dropped:     s.stats.dropped.Load(),
+		Malformed:   s.stats.malformed.Load(),
 		Connections: s.stats.connections.Load(),
 	}
 }
@@ -136,6 +141,9 @@ func (s *Source) receive(ctx context.Context) (time.Duration, error) {
 	}()
 	if err := s.subscribe(ctx, l); err != nil {
 		l.close()
+		if errors.Is(err, paho.ErrConnectionLost) {
+			err = fmt.Errorf("mqtt: subscribe %s to %s: connection lost: %w", s.config.ClientID, s.filters, l.cause())
+		}
 		return 0, err
 	}
 	s.connected.Store(true)
@@ -196,7 +204,7 @@ func (s *Source) attach(r *receiver) {
 		for _, a := range s.queue[s.head:] {
 			if a.from == nil {
 				kept = append(kept, a)
-				s.bytes += len(a.Message.Payload)
+				s.bytes += a.size
 			}
 		}
 		clear(s.queue[len(kept):])
@@ -237,7 +245,7 @@ func (s *Source) push(a arrival) {
 		s.queue, s.head = s.queue[:n], 0
 	}
 	s.queue = append(s.queue, a)
-	s.bytes += len(a.Message.Payload)
+	s.bytes += a.size
 	s.changed.Signal()
 }
 
@@ -252,11 +260,11 @@ func (s *Source) next() (endpoint.Delivery, bool) {
 	if s.stopped {
 		return endpoint.Delivery{}, false
 	}
-	d := s.queue[s.head].Delivery
+	a := s.queue[s.head]
 	s.queue[s.head] = arrival{}
 	s.head++
-	s.bytes -= len(d.Message.Payload)
-	return d, true
+	s.bytes -= a.size
+	return a.Delivery, true
 }
 
 // receiver is a source's side of one connection: it queues what arrives and
@@ -279,10 +287,14 @@ type receiver struct {
 type acknowledgement struct {
 	packet  uint16
 	settled bool
+	reason  byte // 0: it is safe
 }
 
 // ConAckReceived begins the connection, before anything else is read from it.
-func (r *receiver) ConAckReceived(w io.Writer, _ *packets.Connect, ack *packets.Connack) error {
+func (r *receiver) ConAckReceived(w io.Writer, connect *packets.Connect, ack *packets.Connack) error {
+	if err := checkConnack(ack, connect.CleanStart); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	r.out = w.(*conn)
 	r.mu.Unlock()
@@ -305,6 +317,9 @@ func (r *receiver) close() {
 	r.reply(packets.ControlPacket{})
 }
 
+// subscribeID is the packet identifier of a connection's only SUBSCRIBE.
+const subscribeID = 1
+
 // reply answers whoever waits for a SUBACK. The caller holds mu.
 func (r *receiver) reply(p packets.ControlPacket) {
 	if r.answer != nil {
@@ -321,7 +336,7 @@ func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan
 	if r.out == nil {
 		return session.ErrNoConnection
 	}
-	p.SetIdentifier(1)
+	p.SetIdentifier(subscribeID)
 	r.answer = answer
 	return nil
 }
@@ -335,7 +350,27 @@ func (r *receiver) PacketReceived(p *packets.ControlPacket, publishes chan<- *pa
 	case *packets.Suback:
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if v := r.checkSuback(content); v != nil && r.out != nil {
+			r.out.refuse(v)
+			return nil
+		}
 		r.reply(*p)
+	}
+	return nil
+}
+
+// checkSuback reports what no broker may answer to our SUBSCRIBE.
+func (r *receiver) checkSuback(ack *packets.Suback) *violation {
+	if ack.PacketID != subscribeID {
+		return protocolError("a SUBACK of packet %d, which is none of ours", ack.PacketID)
+	}
+	if got, want := len(ack.Reasons), len(r.source.filters); got != want {
+		return protocolError("a SUBACK with %d reasons for %d subscriptions", got, want)
+	}
+	for _, code := range ack.Reasons {
+		if code > 2 && code < 0x80 {
+			return protocolError("a SUBACK with reason 0x%02x", code)
+		}
 	}
 	return nil
 }
@@ -348,19 +383,65 @@ func (r *receiver) received(p *paho.Publish) {
 	if p.Duplicate() {
 		s.stats.redelivered.Add(1)
 	}
-	a := arrival{Delivery: endpoint.Delivery{Message: decode(p, time.Now())}}
+	if v := checkPublish(p); v != nil {
+		r.refuse(v)
+		return
+	}
+	number := uint64(0)
 	if p.QoS > 0 {
 		r.mu.Lock()
-		number := r.arrivals
+		number = r.arrivals
 		r.arrivals++
 		r.unsent = append(r.unsent, acknowledgement{packet: p.PacketID})
+		ahead := len(r.unsent)
 		r.mu.Unlock()
+		if ahead > s.config.MaxInflight && (ahead > math.MaxUint16 || s.held() >= s.config.QueueBytes) {
+			r.refuse(&violation{packets.DisconnectReceiveMaximumExceeded, fmt.Sprintf("%d messages unacknowledged, at most %d may be", ahead, s.config.MaxInflight)})
+			return
+		}
+	}
+	if reason, err := checkText(p); err != nil {
+		r.discard(p, number, reason, err)
+		return
+	}
+	a := arrival{Delivery: endpoint.Delivery{Message: decode(p, time.Now())}}
+	a.size = size(a.Message)
+	if p.QoS > 0 {
 		a.from = r
-		a.Settle = func() { r.settle(number) }
+		a.Settle = func() { r.settle(number, 0) }
 		a.Position = position(p)
 		a.Redelivered = r.resumed && p.Duplicate() // no other session knows our packet identifiers
 	}
 	s.push(a)
+}
+
+// refuse ends the connection because of a violation.
+func (r *receiver) refuse(v *violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out != nil {
+		r.out.refuse(v)
+	}
+}
+
+// discard refuses a message that is none. The connection goes on, as section 4.13 allows:
+// the broker would send it again on the next, for ever.
+func (r *receiver) discard(p *paho.Publish, number uint64, reason byte, err error) {
+	s := r.source
+	if s.stats.malformed.Add(1) == 1 {
+		s.config.Logger.Warn("mqtt: the broker passed on what is no valid message; it is refused, as others will be without a word",
+			"broker", s.config.Address, "client", s.config.ClientID, "topic", strings.ToValidUTF8(p.Topic, "?"), "error", err)
+	}
+	if p.QoS > 0 {
+		r.settle(number, reason)
+	}
+}
+
+// held returns the size of what awaits emission.
+func (s *Source) held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
 }
 
 // position names a QoS 1 PUBLISH: the broker gives its packet identifier to no other
@@ -390,20 +471,24 @@ func position(p *paho.Publish) endpoint.Position {
 	return endpoint.Position{Slot: uint64(p.PacketID), Digest: uint64(high)<<32 | uint64(low)}
 }
 
-// settle marks an arrival as safe and acknowledges as many as are so from the
-// oldest on: the protocol wants PUBACKs in the order of the PUBLISHes.
-func (r *receiver) settle(number uint64) {
+// settle marks an arrival as safe, or with a reason as refused, and acknowledges as many
+// as are so from the oldest on: the protocol wants PUBACKs in the order of the PUBLISHes.
+func (r *receiver) settle(number uint64, reason byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.out == nil {
 		return // the broker sends it again on the next connection
 	}
-	r.unsent[number-r.first].settled = true
+	r.unsent[number-r.first].settled, r.unsent[number-r.first].reason = true, reason
 	n := 0
 	r.acks = r.acks[:0]
 	for ; n < len(r.unsent) && r.unsent[n].settled; n++ {
-		id := r.unsent[n].packet
-		r.acks = append(r.acks, packets.PUBACK<<4, 2, byte(id>>8), byte(id))
+		id, reason := r.unsent[n].packet, r.unsent[n].reason
+		if reason == 0 {
+			r.acks = append(r.acks, packets.PUBACK<<4, 2, byte(id>>8), byte(id))
+		} else {
+			r.acks = append(r.acks, packets.PUBACK<<4, 3, byte(id>>8), byte(id), reason)
+		}
 	}
 	if n == 0 {
 		return
