@@ -70,12 +70,13 @@ const (
 )
 
 // A function's native stack frame is estimated as this, for return address, frame
-// pointer and saved registers, and a slot for each parameter, local and operand,
+// pointer and saved registers, and for what an engine keeps of it in the backtrace of a
+// trap (Wasmtime, more than 100 bytes), and a slot for each parameter, local and operand,
 // and for every second value that is set to a local or returned by a call: wazero
 // gives a slot of its own to each value that lives across a call. Measured on Go
-// and Rust modules, a frame takes between 0.4 and 2.3 times the estimate. A module
-// made to defeat it ends at the engine's own limit.
-const frameOverhead = 64
+// and Rust modules, a frame takes between 0.4 and 2.3 times what the slots and 64 bytes
+// come to. A module made to defeat it ends at the engine's own limit.
+const frameOverhead = 128
 
 // group is a number of locals of one type.
 type group struct {

@@ -159,7 +159,7 @@ func TestStackOption(t *testing.T) {
 	for _, test := range []struct {
 		stack uint32
 		ends  bool
-	}{{4 << 10, false}, {64 << 10, true}} {
+	}{{4 << 10, false}, {32 << 10, false}, {64 << 10, true}} {
 		opts := options
 		opts.Stack = test.stack
 		wasm, err := m.Rewrite(opts)
