@@ -522,7 +522,7 @@ func TestLaunchFails(t *testing.T) {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/operation.filter.deadline: 1s}}", 1)
 		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: option operation.filter: "},
 		{"unknown option", func(text string) string {
-			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dedline: 1s}}", 1)
+			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/deadline: soon}}", 1)
 		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: "},
 		{"dead letters that come back", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dead-letter: broker/g/in}}", 1)

@@ -132,6 +132,14 @@ func (n Node) IsBool() bool {
 	return n.Present() && n.target().Kind == yaml.ScalarNode && n.target().ShortTag() == "!!bool"
 }
 
+// IsText reports whether the value is a string.
+func (n Node) IsText() bool {
+	return n.Present() && n.target().Kind == yaml.ScalarNode && n.target().ShortTag() == "!!str"
+}
+
+// IsList reports whether the value is a list.
+func (n Node) IsList() bool { return n.Present() && n.target().Kind == yaml.SequenceNode }
+
 // Position is where the value begins; zero where it is absent.
 func (n Node) Position() Position {
 	if !n.Present() {
@@ -198,7 +206,7 @@ func (n Node) Text() string {
 		return ""
 	}
 	t := n.target()
-	if t.Kind == yaml.ScalarNode && t.ShortTag() == "!!str" {
+	if n.IsText() {
 		return t.Value
 	}
 	hint := ""
@@ -209,22 +217,23 @@ func (n Node) Text() string {
 	return ""
 }
 
-// Int returns the value, which must be a whole number from low to high.
-func (n Node) Int(low, high int) int {
+// Int returns the value, which must be a whole number from low to high; false where it
+// is none, which is reported, or absent.
+func (n Node) Int(low, high int) (int, bool) {
 	if !n.Present() {
-		return 0
+		return 0, false
 	}
 	var i int
 	t := n.target()
 	if t.Kind != yaml.ScalarNode || t.ShortTag() != "!!int" || t.Decode(&i) != nil {
 		n.Errorf("", "%s must be a whole number, not %s", n.Path(), n.found())
-		return 0
+		return 0, false
 	}
 	if i < low || i > high {
 		n.Errorf("", "%s must be from %d to %d, not %d", n.Path(), low, high, i)
-		return 0
+		return 0, false
 	}
-	return i
+	return i, true
 }
 
 // Bool returns the value, which must be true or false.
@@ -403,7 +412,7 @@ func (o Object) Required(name, hint string) Node {
 			prefix += "."
 		}
 		o.Errorf(hint, "property %s%s is missing", prefix, name)
-	case n.target().Kind == yaml.ScalarNode && n.target().ShortTag() == "!!str" && n.target().Value == "":
+	case n.IsText() && n.target().Value == "":
 		n.Errorf(hint, "%s is empty", n.Path())
 		return Node{}
 	}

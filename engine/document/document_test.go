@@ -28,11 +28,11 @@ func readThing(n document.Node) thing {
 	o := n.Object("name", "count", "on", "colour", "tags", "any", "inner")
 	t := thing{
 		Name:   o.Required("name", "give it one").Text(),
-		Count:  o.Optional("count").Int(1, 20),
 		On:     o.Optional("on").Bool(),
 		Colour: o.Optional("colour").Enum("Red", "Green"),
 		Inner:  o.Optional("inner").Object("text").Optional("text").Text(),
 	}
+	t.Count, _ = o.Optional("count").Int(1, 20)
 	for _, tag := range o.Optional("tags").List() {
 		t.Tags = append(t.Tags, tag.Text())
 	}

@@ -3,68 +3,66 @@
 package resource
 
 import (
+	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
-
-	"github.com/wasm-graph/graphd/engine/document"
 )
 
 // flow reads a Dataflow. It becomes a DataflowGraph of a source and a destination: the
 // engine knows one model.
-func (d *decoder) flow(meta Meta, annotations []document.Property, o document.Object) {
-	spec := o.Required("spec", "").Object("profileRef", "mode", "requestDiskPersistence", "operations")
-	g := d.head(meta, annotations, spec)
+func (d *decoder) flow(meta Meta, root value) {
+	g := d.head(meta, root)
 	g.Flow = true
-	operations := spec.Required("operations", "write operations: with a Source and a Destination")
-	settings := map[string]string{
-		"Source": "sourceSettings", "Destination": "destinationSettings", "BuiltInTransformation": "builtInTransformationSettings",
-	}
+	operations := root.at("spec").at("operations")
 	count := map[string]int{}
-	for _, n := range operations.List() {
-		o := n.Object("operationType", "name", "sourceSettings", "destinationSettings", "builtInTransformationSettings")
-		kind := o.Required("operationType", "write Source or Destination").Enum("Source", "BuiltInTransformation", "Destination")
-		if name := o.Optional("name"); len(name.Text()) > maxOperationName {
-			name.Errorf("", "%s has more than %d characters", name.Path(), maxOperationName)
+	var to value
+	for _, o := range operations.items {
+		kind := o.at("operationType").text
+		if !o.at("operationType").ok {
+			kind = "BuiltInTransformation" // or what nobody knows, which is said already
 		}
-		for other, field := range settings {
-			if kind != "" && other != kind {
-				p := o.Optional(field)
-				p.Errorf("", "%s has no meaning for a %s", p.Path(), kind)
-			}
-		}
-		if count[kind]++; kind != "" && count[kind] > 1 {
-			n.Errorf("remove it, or declare another Dataflow", "a Dataflow has one %s", kind)
+		if count[kind]++; kind != "BuiltInTransformation" && count[kind] > 1 {
+			o.Errorf("remove it, or declare another Dataflow", "a Dataflow has one %s", kind)
 			continue
 		}
 		switch kind {
 		case "Source":
-			s := o.Required(settings[kind], "").Object("endpointRef", "dataSources", "assetRef", "serializationFormat", "schemaRef")
-			s.Optional("serializationFormat").Enum("Json")
-			schema := s.Optional("schemaRef")
-			schema.Warnf("", "schemas are not checked at run time; %s is ignored", schema.Path())
-			g.Sources = append(g.Sources, d.source(g, flowSource, n, s))
-		case "BuiltInTransformation":
-			p := o.Optional("operationType")
-			p.Errorf("take the operation out, or use a DataflowGraph", "transformations are not supported yet")
+			s := o.at("sourceSettings")
+			ref := s.at("schemaRef")
+			ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
+			g.Sources = append(g.Sources, d.source(g, flowSource, o, s))
 		case "Destination":
-			s := o.Required(settings[kind], "").Object("endpointRef", "dataDestination", "headers")
-			g.Destinations = append(g.Destinations, d.destination(g, flowDestination, n, s, "${inputTopic", "${outputTopic"))
+			s := o.at("destinationSettings")
+			to = s.at("dataDestination")
+			g.Destinations = append(g.Destinations, d.destination(g, flowDestination, o, s, "${inputTopic", "${outputTopic"))
 		}
 	}
 	for _, kind := range []string{"Source", "Destination"} {
-		if operations.Present() && count[kind] == 0 {
+		if operations.IsList() && count[kind] == 0 {
 			operations.Errorf("add an operation with operationType: "+kind, "the Dataflow has no %s", strings.ToLower(kind))
 		}
 	}
+	d.countFlow(g, root)
 	if len(g.Sources) != 1 || len(g.Destinations) != 1 {
 		return
 	}
 	g.Connections = []Connection{{From: Port{Node: flowSource}, To: Port{Node: flowDestination}}}
 	if d.set.Graphs[meta.Key] != nil {
-		o.Required("spec", "").Errorf("give one of the two another name", "there is a DataflowGraph %s as well, and both run side by side", meta.Key)
+		root.at("metadata").at("name").Errorf("give one of the two another name", "there is a DataflowGraph %s as well, and both run side by side", meta.Key)
 		return
 	}
 	d.set.Graphs[meta.Key] = g
-	d.checkGraph(g, operations)
+	if to.ok {
+		checkLevels(to.Node, to.text, g.Sources[0].Topics)
+	}
+	d.checkGraph(g, operations.Node)
+	d.later(func() {
+		source, destination := d.set.Endpoints[Key{g.Namespace, g.Sources[0].Endpoint}], d.set.Endpoints[Key{g.Namespace, g.Destinations[0].Endpoint}]
+		if source != nil && destination != nil && !source.local() && !destination.local() {
+			operations.Warnf("graphd runs any pair", "neither end is the cluster's broker (%s and %s): Azure IoT Operations refuses that", source.address(), destination.address())
+		}
+	})
 }
 
 // The nodes that a Dataflow becomes.
@@ -73,5 +71,43 @@ const (
 	flowDestination = "destination"
 )
 
-// maxOperationName bounds the name of an operation of a Dataflow.
-const maxOperationName = 64
+// profileLimit is how many Dataflows the pods of a profile are known to start with in
+// Azure IoT Operations.
+const profileLimit = 70
+
+// countFlow counts the Dataflows of a profile.
+func (d *decoder) countFlow(g *DataflowGraph, root value) {
+	profile := Key{g.Namespace, g.Profile}
+	if d.flows[profile]++; d.flows[profile] == profileLimit+1 {
+		root.at("metadata").at("name").Warnf("spread them over several profiles to take them there",
+			"the profile %s has more than %d Dataflows: graphd runs them, and Azure IoT Operations may not", g.Profile, profileLimit)
+	}
+}
+
+// local reports whether an endpoint is the broker of the cluster, or what stands for it
+// on a laptop.
+func (e *DataflowEndpoint) local() bool {
+	if e.Kafka != nil {
+		return false
+	}
+	host, _, _ := strings.Cut(e.MQTT.Host, ":")
+	ip, err := netip.ParseAddr(host)
+	return e.Name == DefaultName || host == "localhost" || err == nil && ip.IsLoopback() || strings.Contains(host, "aio-broker")
+}
+
+// address is where an endpoint is, for messages.
+func (e *DataflowEndpoint) address() string {
+	if e.Kafka != nil {
+		return fmt.Sprintf("%s at Kafka %s", e.Name, e.Kafka.Host)
+	}
+	return fmt.Sprintf("%s at %s", e.Name, e.MQTT.Host)
+}
+
+// number reads digits; what is too large is larger than anything.
+func number(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 1<<31 - 1
+	}
+	return n
+}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/wasm-graph/graphd/engine/document"
 )
 
 // Kafka is how Apache Kafka, or what speaks its protocol, is reached, and what is asked
@@ -99,147 +97,64 @@ const (
 	PasswordKey = "password"
 )
 
-// defaultKafka is what an endpoint's Kafka settings are where they say nothing.
-func defaultKafka() Kafka {
-	return Kafka{
-		Batching: Batching{Latency: 5 * time.Millisecond, MaxMessages: 100_000, MaxBytes: 1_000_000},
-		Acks:     AcksAll, Compression: Uncompressed, Partitioning: DefaultStrategy, CloudEvents: PropagateEvents,
-	}
-}
-
 // kafka reads the settings of an endpoint of that type.
-func (d *decoder) kafka(meta Meta, spec document.Object) *Kafka {
-	spec.Optional("hostType").Enum("Eventhub", "CustomKafka", "FabricRT")
-	s := spec.Required("kafkaSettings", "").Object("host", "authentication", "consumerGroupId", "batching", "copyMqttProperties",
-		"compression", "kafkaAcks", "partitionStrategy", "partitionKeyProperty", "tls", "cloudEventAttributes")
-	k := defaultKafka()
-	host := s.Required("host", "write host: HOST:PORT")
-	k.Host = host.Text()
+func (d *decoder) kafka(meta Meta, spec value) *Kafka {
+	s := spec.at("kafkaSettings")
+	k := &Kafka{
+		Group:          s.at("consumerGroupId").text,
+		Batching:       batching(s.at("batching")),
+		OmitProperties: s.at("copyMqttProperties").is("Disabled"),
+		Compression:    KafkaCompression(s.at("compression").text),
+		Acks:           KafkaAcks(s.at("kafkaAcks").text),
+		Partitioning:   PartitionStrategy(s.at("partitionStrategy").text),
+		CloudEvents:    CloudEvents(s.at("cloudEventAttributes").text),
+	}
+	host, beside := s.at("host"), spec.at("host") // the latter is in some of the published templates
+	switch {
+	case host.Present():
+		beside.Errorf("remove it", "%s says again what kafkaSettings.host says", beside.Path())
+	case beside.Present():
+		host = beside
+	default:
+		s.Errorf(host.field.Hint, "property %s.host is missing", s.Path())
+	}
+	k.Host = host.text
 	for _, address := range strings.Split(k.Host, ",") {
-		if err := checkAddress(strings.TrimSpace(address)); err != nil && k.Host != "" {
-			host.Errorf("write HOST:PORT, or several with commas between", "%s can't be %q: %v", host.Path(), k.Host, err)
+		if err := checkAddress(strings.TrimSpace(address)); err != nil && host.ok {
+			host.Errorf("write HOST:PORT, or several with commas between", "%s can't be %s: %v", host.Path(), quoted(k.Host), err)
 			break
 		}
 	}
-	k.Authentication = d.kafkaAuthentication(meta, s, k.Host)
-	k.TLS = d.tls(meta, s, k.Authentication)
-	k.Group = s.Optional("consumerGroupId").Text()
-	k.Batching = batching(s.Optional("batching"), k.Batching)
-	k.OmitProperties = !enabled(s.Optional("copyMqttProperties"), true)
-	if c := s.Optional("compression").Enum("None", "Gzip", "Snappy", "Lz4"); c != "" {
-		k.Compression = KafkaCompression(c)
+	name, _, _ := strings.Cut(k.Host, ",")
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
 	}
-	switch a := s.Optional("kafkaAcks").Enum("All", "One", "Zero", "None"); a {
-	case "":
-	case "None": // as some of the documentation has it
-		k.Acks = AcksZero
-	default:
-		k.Acks = KafkaAcks(a)
-	}
-	if p := s.Optional("partitionStrategy").Enum("Default", "Static", "Topic", "Property"); p != "" {
-		k.Partitioning = PartitionStrategy(p)
-	}
-	property := s.Optional("partitionKeyProperty")
-	k.PartitionKey = property.Text()
+	k.Authentication = d.authentication(meta, s, "https://"+name)
+	k.TLS = d.tls(meta, s)
+	strategy, property := s.at("partitionStrategy"), s.at("partitionKeyProperty")
+	k.PartitionKey = property.text
 	switch {
 	case k.Partitioning == PropertyStrategy && k.PartitionKey == "":
-		strategy := s.Optional("partitionStrategy")
 		strategy.Errorf("write partitionKeyProperty: NAME beside it", "%s is Property, and no property is named", strategy.Path())
 	case k.Partitioning != PropertyStrategy && property.Present():
 		property.Errorf("write partitionStrategy: Property", "%s has no meaning with another strategy", property.Path())
 	}
-	if c := s.Optional("cloudEventAttributes").Enum("Propagate", "CreateOrRemap"); c != "" {
-		k.CloudEvents = CloudEvents(c)
-	}
-	return &k
+	return k
 }
 
 // batching reads how many messages are sent together.
-func batching(n document.Node, b Batching) Batching {
-	o := n.Object("mode", "enabled", "latencyMs", "maxMessages", "maxBytes")
-	b.Disabled = !enabled(o.Optional("mode"), true)
-	if e := o.Optional("enabled"); e.Present() { // as some of the published templates have it
-		if o.Optional("mode").Present() {
-			e.Errorf("remove it", "%s says again what mode says", e.Path())
-		}
-		b.Disabled = !e.Bool()
+func batching(v value) Batching {
+	mode, enabled := v.at("mode"), v.at("enabled")
+	b := Batching{
+		Disabled:    mode.is("Disabled") || enabled.Present() && !enabled.flag,
+		Latency:     time.Duration(v.at("latencyMs").number) * time.Millisecond,
+		MaxMessages: v.at("maxMessages").number,
+		MaxBytes:    v.at("maxBytes").number,
 	}
-	if n := o.Optional("latencyMs"); n.Present() {
-		b.Latency = time.Duration(n.Int(0, 65535)) * time.Millisecond
-	}
-	if n := o.Optional("maxMessages"); n.Present() {
-		b.MaxMessages = n.Int(1, 1<<31-1)
-	}
-	if n := o.Optional("maxBytes"); n.Present() {
-		b.MaxBytes = n.Int(1, 1<<30)
+	if mode.Present() { // enabled is in some of the published templates
+		enabled.Errorf("remove it", "%s says again what mode says", enabled.Path())
 	}
 	return b
-}
-
-// kafkaAuthentication reads how Kafka is authenticated to.
-func (d *decoder) kafkaAuthentication(meta Meta, settings document.Object, host string) Authentication {
-	var result Authentication
-	switch a, method := d.authentication(settings, "Anonymous", "Sasl", "X509Certificate",
-		"SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"); method {
-	case "X509Certificate":
-		result.Certificate = d.certificate(meta, a)
-	case "Sasl":
-		const hint = "write saslSettings: {saslType: Plain, secretRef: NAME}"
-		s := a.Required("saslSettings", hint).Object("saslType", "secretRef")
-		result.SASL = &SASL{Type: SASLType(s.Required("saslType", hint).Enum("Plain", "ScramSha256", "ScramSha512"))}
-		result.SASL.Secret = d.secretWith(meta, s.Required("secretRef", "name a Secret with "+UsernameKey+" and "+PasswordKey+" in this namespace"),
-			UsernameKey, PasswordKey)
-	case "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity":
-		name, _, _ := strings.Cut(host, ",")
-		if h, _, err := net.SplitHostPort(name); err == nil {
-			name = h
-		}
-		result.Identity = managedIdentity(a, method, "https://"+name)
-	}
-	return result
-}
-
-// checkAddress checks a HOST[:PORT].
-func checkAddress(address string) error {
-	if address == "" || strings.Contains(address, "/") {
-		return errors.New("not the address of a host")
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil && strings.Contains(address, ":") {
-		return err
-	}
-	return nil
-}
-
-// kafkaSource checks, once all is read, a source whose endpoint is Kafka.
-func (d *decoder) kafkaSource(namespace string, s document.Object, source Source) {
-	d.later(func() {
-		e := d.set.Endpoints[Key{namespace, source.Endpoint}]
-		if e == nil || e.Kafka == nil {
-			return
-		}
-		if ref := s.Optional("endpointRef"); e.Kafka.Group == "" {
-			ref.Errorf("write kafkaSettings.consumerGroupId there", "the DataflowEndpoint %s has no consumer group, which a source needs", source.Endpoint)
-		}
-		for _, n := range s.Optional("dataSources").List() {
-			if err := checkKafkaTopic(n.Text()); err != nil {
-				n.Errorf("", "topic %q: %v", n.Text(), err)
-			}
-		}
-	})
-}
-
-// kafkaDestination checks, once all is read, a destination whose endpoint is Kafka.
-func (d *decoder) kafkaDestination(namespace string, to document.Node, destination Destination) {
-	text := to.Text()
-	d.later(func() {
-		e := d.set.Endpoints[Key{namespace, destination.Endpoint}]
-		if e == nil || e.Kafka == nil || text == "" {
-			return
-		}
-		if err := checkKafkaTopic(text); err != nil {
-			to.Errorf("", "topic %q: %v", text, err)
-		}
-	})
 }
 
 // checkKafkaTopic checks the name of a topic of Kafka.

@@ -113,14 +113,14 @@ func TestKafkaRefused(t *testing.T) {
 	more := func(text string) string { return text + "\n    consumerGroupId" }
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"settings missing", hub[strings.Index(hub, "  kafkaSettings"):], "", "spec.kafkaSettings is missing"},
-		{"settings of another endpoint", "  kafkaSettings", "  mqttSettings: {}\n  kafkaSettings", "f.yaml:6:17: spec.mqttSettings has no meaning for an endpoint of type Kafka"},
+		{"settings of another endpoint", "  kafkaSettings", "  mqttSettings: {}\n  kafkaSettings", "f.yaml:6:17: spec.mqttSettings has no meaning where endpointType is Kafka"},
 		{"host of another endpoint", "  kafkaSettings", "  hostType: EventGrid\n  kafkaSettings", `spec.hostType can't be "EventGrid"`},
 		{"field misspelt", "consumerGroupId", "consumerGroupID", "f.yaml:9:5: unknown property spec.kafkaSettings.consumerGroupID; did you mean consumerGroupId?"},
 		{"field of MQTT", "consumerGroupId", more("qos: 1"), "unknown property spec.kafkaSettings.qos"},
 		{"host missing", "    host: ns.servicebus.windows.net:9093\n", "", "spec.kafkaSettings.host is missing; write host: HOST:PORT"},
 		{"host with a scheme", "host: ns", "host: https://ns", "f.yaml:7:11: spec.kafkaSettings.host can't be"},
 		{"host with a gap", "host: ns", "host: a:1,,ns", "write HOST:PORT, or several with commas between"},
-		{"authentication of MQTT", "Anonymous", "ServiceAccountToken", "authentication by ServiceAccountToken is not supported yet"},
+		{"authentication of MQTT", "Anonymous", "ServiceAccountToken", `authentication.method can't be "ServiceAccountToken"`},
 		{"password of whom", "Anonymous", "Sasl", "saslSettings is missing; write saslSettings: {saslType: Plain, secretRef: NAME}"},
 		{"mechanism unknown", "Anonymous", "Sasl, saslSettings: {saslType: GSSAPI, secretRef: account}", `saslType can't be "GSSAPI"`},
 		{"secret missing", "Anonymous", "Sasl, saslSettings: {saslType: Plain, secretRef: acount}", `there is no Secret "acount" in namespace azure-iot-operations; did you mean account?`},

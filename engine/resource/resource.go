@@ -17,18 +17,20 @@ package resource
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/wasm-graph/graphd/engine/document"
+	"github.com/wasm-graph/graphd/engine/resource/schema"
 )
 
 // The API that the objects belong to.
 const (
-	Group            = "connectivity.iotoperations.azure.com"
-	DefaultNamespace = "azure-iot-operations" // of an object that states none
-	DefaultName      = "default"              // of the objects that exist undeclared
-	AnnotationPrefix = "graphd.io/"           // of the annotations that are options
+	Group            = schema.Group
+	DefaultNamespace = "azure-iot-operations"  // of an object that states none
+	DefaultName      = "default"               // of the objects that exist undeclared
+	AnnotationPrefix = schema.AnnotationPrefix // of the annotations that are options
 )
 
 // Key identifies an object among those of its kind.
@@ -280,6 +282,9 @@ type Secret struct {
 // String keeps the data out of logs.
 func (s *Secret) String() string { return "Secret " + s.Key.String() }
 
+// keys returns the keys of the data in order.
+func (s *Secret) keys() []string { return slices.Sorted(maps.Keys(s.Data)) }
+
 // GoString keeps the data out of logs.
 func (s *Secret) GoString() string { return s.String() }
 
@@ -379,12 +384,6 @@ const defaultAudience = "aio-internal"
 
 // defaultMQTT is what an endpoint's MQTT settings are where they say nothing.
 func defaultMQTT() MQTT {
-	return MQTT{
-		Host:          "aio-broker:18883",
-		KeepAlive:     time.Minute,
-		SessionExpiry: 10 * time.Minute,
-		MaxInflight:   100,
-		QoS:           1,
-		CloudEvents:   PropagateEvents,
-	}
+	settings := schema.Find("DataflowEndpoint").Root.Field("spec").Field("mqttSettings")
+	return newDecoder().mqtt(Meta{}, fallback(settings))
 }

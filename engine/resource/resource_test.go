@@ -167,7 +167,7 @@ items:
 apiVersion: connectivity.iotoperations.azure.com/v1
 kind: DataflowGraph
 metadata:
-  name: g
+  name: graph
   namespace: plant
   annotations:
     graphd.io/deadline: 250ms
@@ -199,8 +199,8 @@ spec:
 		{set.Profiles[plant("profile").Key], &resource.DataflowProfile{Meta: plant("profile"), InstanceCount: 1, LogLevel: "debug"}},
 		{set.ConfigMaps[plant("ca").Key], &resource.ConfigMap{Meta: plant("ca"), Data: map[string][]byte{"ca.crt": []byte("PEM"), "bin": {1, 2}}}},
 		{set.Secrets[plant("secret").Key], &resource.Secret{Meta: plant("secret"), Data: map[string][]byte{"a": []byte("plain"), "b": []byte("text")}}},
-		{set.Graphs[plant("g").Key], &resource.DataflowGraph{
-			Meta: plant("g"), Profile: "profile", Disabled: true,
+		{set.Graphs[plant("graph").Key], &resource.DataflowGraph{
+			Meta: plant("graph"), Profile: "profile", Disabled: true,
 			Options: []resource.Option{
 				{Name: "deadline", Value: "250ms"},
 				{Name: "memory", Value: "64Mi"},
@@ -212,7 +212,7 @@ spec:
 			Destinations: []resource.Destination{{Name: "d", Endpoint: "broker"}},
 			Connections:  connections("s", "g", "g", "d"),
 		}},
-		{set.GraphKeys(), []resource.Key{plant("g").Key}},
+		{set.GraphKeys(), []resource.Key{plant("graph").Key}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got, ignorePlaces); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
@@ -309,11 +309,11 @@ func TestRefused(t *testing.T) {
 		{"field misspelt", simple, "endpointRef: default\n        dataS", "endpontRef: default\n        dataS",
 			"f.yaml:10:9: unknown property spec.nodes[0].sourceSettings.endpontRef; did you mean endpointRef?"},
 		{"field of another kind", simple, "spec:", "data: {}\nspec:", "f.yaml:5:1: unknown property data"},
-		{"kind misspelt", simple, "DataflowGraph", "DataFlowGrap", "f.yaml:2:7: unknown kind DataFlowGrap; did you mean DataflowGraph?"},
+		{"kind misspelt", simple, "DataflowGraph", "DataFlowGrap", "f.yaml:2:7: unknown kind \"DataFlowGrap\"; did you mean DataflowGraph?"},
 		{"kind of another spec", simple, "DataflowGraph", "Dataflow", "unknown property spec.nodes; did you mean mode?"},
 		{"no kind", simple, "kind: DataflowGraph\n", "", "property kind is missing"},
 		{"not an object", "- a", "", "", "f.yaml:1:1: the document must be an object"},
-		{"API of another group", simple, "connectivity.iotoperations.azure.com/v1", "apps/v1", "f.yaml:1:13: DataflowGraph is not of apps/v1; write connectivity.iotoperations.azure.com/v1"},
+		{"API of another group", simple, "connectivity.iotoperations.azure.com/v1", "apps/v1", "f.yaml:1:13: DataflowGraph is not of \"apps/v1\"; write connectivity.iotoperations.azure.com/v1"},
 		{"no name", simple, "  name: temperature\n", "  labels: {}\n", "metadata.name is missing"},
 		{"name in capitals", simple, "name: temperature", "name: Temperature", `metadata.name can't be "Temperature"`},
 		{"declared twice", simple + "---\n" + simple, "", "", "DataflowGraph temperature is already declared in f.yaml:1:1"},
@@ -321,7 +321,7 @@ func TestRefused(t *testing.T) {
 		{"mode", simple, "spec:", "spec:\n  mode: On", `spec.mode can't be "On"; write one of Enabled, Disabled`},
 		{"file stores", simple, "spec:", "spec:\n  fileStores: []", "spec.fileStores is not supported yet"},
 		{"node type", simple, "nodeType: Graph", "nodeType: Transform", `spec.nodes[1].nodeType can't be "Transform"`},
-		{"settings of another type", simple, "nodeType: Graph", "nodeType: Graph\n      sourceSettings: {}", "spec.nodes[1].sourceSettings has no meaning for a Graph"},
+		{"settings of another type", simple, "nodeType: Graph", "nodeType: Graph\n      sourceSettings: {}", "spec.nodes[1].sourceSettings has no meaning where nodeType is Graph"},
 		{"node name", simple, "- name: out", "- name: o.ut", `spec.nodes[2].name can't be "o.ut"`},
 		{"two nodes of a name", simple, "- name: out", "- name: convert", `there are two nodes "convert"`},
 		{"no source", simple, "nodeType: Source\n      sourceSettings:", "nodeType: Graph\n      graphSettings:", "the graph has no source"},
@@ -351,20 +351,20 @@ func TestRefused(t *testing.T) {
 		{"connection backwards", simple, "to: {name: out}", "to: {name: sensors}", `nothing leads to the source "sensors"`},
 		{"connection from the end", simple, "from: {name: convert}", "from: {name: out}", `nothing leads away from the destination "out"`},
 		{"connection missing", simple, "    - from: {name: convert}\n      to: {name: out}\n", "", `nothing leads to the node "out"; add it to nodeConnections`},
-		{"format not built", simple, "from: {name: sensors}", "from: {name: sensors, schema: {serializationFormat: Avro}}", "the format Avro is not supported yet"},
+		{"format not built", simple, "from: {name: sensors}", "from: {name: sensors, schema: {serializationFormat: Avro}}", "serializationFormat can't be Avro: that is not supported yet"},
 		{"endpoint missing", simple, "endpointRef: default\n        dataS", "endpointRef: broke\n        dataS", `there is no DataflowEndpoint "broke" in namespace azure-iot-operations; write default`},
 		{"registry missing", simple, "registryEndpointRef: default", "registryEndpointRef: defualt", `there is no RegistryEndpoint "defualt" in namespace azure-iot-operations; did you mean default?`},
 		{"profile missing", simple, "spec:", "spec:\n  profileRef: p", `there is no DataflowProfile "p"`},
 		{"annotation that is no text", simple, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1}", `metadata.annotations.graphd.io/deadline must be a string, not the number 1`},
 		{"annotation elsewhere", broker, "metadata:", "metadata:\n  annotations: {graphd.io/deadline: 1s}", "annotation graphd.io/deadline has no meaning on a DataflowEndpoint"},
 
-		{"endpoint type not built", broker, "Mqtt", "OpenTelemetry", "endpoints of type OpenTelemetry are not supported yet; write Mqtt or Kafka"},
+		{"endpoint type not built", broker, "Mqtt", "OpenTelemetry", "spec.endpointType can't be OpenTelemetry: that is not supported yet; write Mqtt or Kafka"},
 		{"endpoint type unknown", broker, "Mqtt", "Amqp", `spec.endpointType can't be "Amqp"`},
-		{"settings of another endpoint", broker, "  mqttSettings", "  kafkaSettings: {}\n  mqttSettings", "spec.kafkaSettings has no meaning for an endpoint of type Mqtt"},
+		{"settings of another endpoint", broker, "  mqttSettings", "  kafkaSettings: {}\n  mqttSettings", "spec.kafkaSettings has no meaning where endpointType is Mqtt"},
 		{"host with a scheme", broker, "authentication", "host: mqtt://x:1883\n    authentication", "write HOST:PORT"},
 		{"host with many colons", broker, "authentication", "host: a:b:1883\n    authentication", "write HOST:PORT"},
 		{"authentication missing", broker, "authentication: {method: Anonymous}", "qos: 1", "spec.mqttSettings.authentication is missing"},
-		{"authentication of another endpoint", broker, "Anonymous", "accessToken", "authentication by AccessToken is not supported yet"},
+		{"authentication of another endpoint", broker, "Anonymous", "accessToken", `spec.mqttSettings.authentication.method can't be "accessToken"; write one of Anonymous, ServiceAccountToken`},
 		{"authentication unknown", broker, "Anonymous", "X509", `authentication.method can't be "X509"`},
 		{"credentials that aren't there", broker, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: user}", `f.yaml:5:40: there is no Secret "user"`},
 		{"credentials without a password", broker + "---\n" + device, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}", "the Secret device has no password"},
@@ -380,26 +380,26 @@ func TestRefused(t *testing.T) {
 		{"qos", broker, "authentication", "qos: 2\n    authentication", "spec.mqttSettings.qos must be from 0 to 1, not 2"},
 		{"qos as text", broker, "authentication", "qos: '1'\n    authentication", "spec.mqttSettings.qos must be a whole number"},
 		{"no window", broker, "authentication", "maxInflightMessages: 0\n    authentication", "must be from 1 to 65535"},
-		{"path without web sockets", broker, "authentication", "host: a:443/mqtt\n    authentication", `mqttSettings.host can't be "a:443/mqtt"; write HOST:PORT`},
+		{"path without web sockets", broker, "authentication", "host: a:443/mqtt\n    authentication", `mqttSettings.host can't be "a:443/mqtt": a port is a number from 1 to 65535; write HOST:PORT`},
 		{"web socket with a scheme", broker, "authentication", "protocol: WebSockets\n    host: wss://a/mqtt\n    authentication", `mqttSettings.host can't be "wss://a/mqtt"`},
-		{"web socket without a host", broker, "authentication", "protocol: WebSockets\n    host: /mqtt\n    authentication", `mqttSettings.host can't be "/mqtt"; write HOST:PORT/PATH`},
+		{"web socket without a host", broker, "authentication", "protocol: WebSockets\n    host: /mqtt\n    authentication", `mqttSettings.host can't be "/mqtt": that is not the name of a host; write HOST:PORT/PATH`},
 		{"web socket with a query", broker, "authentication", "protocol: WebSockets\n    host: a/mqtt?b\n    authentication", `mqttSettings.host can't be "a/mqtt?b"`},
 		{"protocol", broker, "authentication", "protocol: Http\n    authentication", `mqttSettings.protocol can't be "Http"; write one of Mqtt, WebSockets`},
 		{"authority missing", broker, "authentication", "tls: {trustedCaCertificateConfigMapRef: ca}\n    authentication", `there is no ConfigMap "ca"`},
 		{"cloud events", broker, "authentication", "cloudEventAttributes: Create\n    authentication", `cloudEventAttributes can't be "Create"; write one of Propagate, CreateOrRemap`},
 
-		{"registry without host", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {authentication: {method: Anonymous}}\n", "", "", "spec.host is missing"},
-		{"registry with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', trustSettings: {}}\n", "", "", "trustSettings.trustedSigningKeys is missing"},
-		{"registry with keys that aren't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: Anonymous}, trustSettings: {trustedSigningKeys: {type: ConfigMap, configMapRef: keys}}}\n", "", "", `there is no ConfigMap "keys"`},
-		{"registry with authorities that aren't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{type: secret, secretRef: ca}]}\n", "", "", `there is no Secret "ca"`},
-		{"registry with keys of no kind", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{secretRef: ca}]}\n", "", "", `spec.codeSigningCas[0].type is missing`},
-		{"registry with keys of another kind", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{type: Secret, configMapRef: ca}]}\n", "", "", `spec.codeSigningCas[0].secretRef is missing`},
-		{"folder with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: 'file://x', codeSigningCas: [{type: Secret, secretRef: ca}]}\n", "", "", `files in a folder can't be signed`},
-		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "artifactPullSecretSettings is missing"},
-		{"registry with a secret that isn't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n", "", "", `there is no Secret "pull" in namespace azure-iot-operations`},
-		{"registry with an identity of whom", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity}}\n", "", "", "userAssignedManagedIdentitySettings is missing"},
-		{"registry with an identity without a tenant", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: a}}}\n", "", "", "userAssignedManagedIdentitySettings.tenantId is missing"},
-		{"registry with an account", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec: {host: x.io, authentication: {method: ServiceAccountToken}}\n", "", "", "authentication by ServiceAccountToken is not supported yet"},
+		{"registry without host", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {authentication: {method: Anonymous}}\n", "", "", "spec.host is missing"},
+		{"registry with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: 'file://x', trustSettings: {}}\n", "", "", "trustSettings.trustedSigningKeys is missing"},
+		{"registry with keys that aren't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: Anonymous}, trustSettings: {trustedSigningKeys: {type: ConfigMap, configMapRef: keys}}}\n", "", "", `there is no ConfigMap "keys"`},
+		{"registry with authorities that aren't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{type: secret, secretRef: ca}]}\n", "", "", `there is no Secret "ca"`},
+		{"registry with keys of no kind", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{secretRef: ca}]}\n", "", "", `spec.codeSigningCas[0].type is missing`},
+		{"registry with keys of another kind", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: Anonymous}, codeSigningCas: [{type: Secret, configMapRef: ca}]}\n", "", "", `spec.codeSigningCas[0].secretRef is missing`},
+		{"folder with trust", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: 'file://x', codeSigningCas: [{type: Secret, secretRef: ca}]}\n", "", "", `files in a folder can't be signed`},
+		{"registry with a secret", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret}}\n", "", "", "artifactPullSecretSettings is missing"},
+		{"registry with a secret that isn't there", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n", "", "", `there is no Secret "pull" in namespace azure-iot-operations`},
+		{"registry with an identity of whom", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity}}\n", "", "", "userAssignedManagedIdentitySettings is missing"},
+		{"registry with an identity without a tenant", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: a}}}\n", "", "", "userAssignedManagedIdentitySettings.tenantId is missing"},
+		{"registry with an account", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: ServiceAccountToken}}\n", "", "", `spec.authentication.method can't be "ServiceAccountToken"`},
 		{"several instances", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: p}\nspec: {instanceCount: 2}\n", "", "", "more than one instance is not supported yet"},
 		{"secret that is no base64", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n", "", "", "data.a is not base64"},
 		{"ConfigMap with a spec", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nspec: {}\n", "", "", "unknown property spec"},
@@ -579,7 +579,7 @@ func TestMatches(t *testing.T) {
 }
 
 func TestRegistryEndpoint(t *testing.T) {
-	const head = "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: r}\nspec:\n  host: plant.azurecr.io\n"
+	const head = "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec:\n  host: plant.azurecr.io\n"
 	const objects = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: keys}\ndata: {a: b}\n" +
 		"---\napiVersion: v1\nkind: Secret\nmetadata: {name: ca}\nstringData: {a: c}\n"
 	for _, tt := range []struct {
@@ -609,7 +609,7 @@ func TestRegistryEndpoint(t *testing.T) {
 			if err != nil || problems.Err() != nil {
 				t.Fatal(err, problems.Err())
 			}
-			got := set.Registries[key("r")]
+			got := set.Registries[key("reg")]
 			tt.want.Meta, tt.want.Host = got.Meta, "plant.azurecr.io"
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -629,7 +629,7 @@ func TestRegistryEndpoint(t *testing.T) {
 // bridge is a Dataflow.
 const bridge = `apiVersion: connectivity.iotoperations.azure.com/v1
 kind: Dataflow
-metadata: {name: up}
+metadata: {name: upward}
 spec:
   profileRef: default
   operations:
@@ -666,7 +666,7 @@ func TestDataflow(t *testing.T) {
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	got := set.Graphs[key("up")]
+	got := set.Graphs[key("upward")]
 	want := &resource.DataflowGraph{
 		Meta: got.Meta, Profile: "default",
 		Sources:      []resource.Source{{Name: "source", Endpoint: "default", Topics: []string{"plant/#"}}},
@@ -677,11 +677,11 @@ func TestDataflow(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"transformation", "  - operationType: source", "  - {operationType: BuiltInTransformation, builtInTransformationSettings: {map: []}}\n  - operationType: source", "transformations are not supported yet"},
+		{"transformation", "  - operationType: source", "  - {operationType: BuiltInTransformation, builtInTransformationSettings: {map: []}}\n  - operationType: source", "operationType can't be BuiltInTransformation: that is not supported yet; take the operation out, or use a DataflowGraph"},
 		{"two sources", "  - operationType: Destination", "  - {operationType: Source, sourceSettings: {endpointRef: default, dataSources: [a]}}\n  - operationType: Destination", "a Dataflow has one Source"},
 		{"no source", "operationType: source\n    sourceSettings: {endpointRef: default, dataSources: [plant/#], serializationFormat: Json}", "operationType: Source", "sourceSettings is missing"},
-		{"settings of another", "name: cloud", "sourceSettings: {}", "sourceSettings has no meaning for a Destination"},
-		{"long name", "name: cloud", "name: " + strings.Repeat("x", 65), "has more than 64 characters"},
+		{"settings of another", "name: cloud", "sourceSettings: {}", "sourceSettings has no meaning where operationType is Destination"},
+		{"long name", "name: cloud", "name: " + strings.Repeat("x", 65), "name has 65 characters; write at most 64"},
 		{"format", "Json}", "Avro}", `serializationFormat can't be "Avro"`},
 		{"template of a graph", "${inputTopic.2}", "${outputTopic}", "there is no ${outputTopic} here"},
 		{"level zero", "${inputTopic.2}", "${inputTopic.0}", "levels are counted from 1"},
@@ -702,8 +702,8 @@ func TestDataflow(t *testing.T) {
 			}
 		})
 	}
-	twice := bridge + "---\n" + strings.Replace(simple, "name: temperature", "name: up", 1)
-	if _, problems := loadText(t, twice); problems.Err() == nil || !strings.Contains(problems.Err().Error(), "there is a Dataflow azure-iot-operations/up as well") {
+	twice := bridge + "---\n" + strings.Replace(simple, "name: temperature", "name: upward", 1)
+	if _, problems := loadText(t, twice); problems.Err() == nil || !strings.Contains(problems.Err().Error(), "there is a Dataflow azure-iot-operations/upward as well") {
 		t.Errorf("a Dataflow and a DataflowGraph of one name: got %v", problems.Err())
 	}
 }

@@ -134,7 +134,8 @@ func Load(file string) (*Case, error) {
 	}
 	if n := o.Optional("timeout"); n.Present() {
 		const day = 24 * 60 * 60 * 1000
-		c.Timeout, c.TimePos = time.Duration(n.Int(1, day))*time.Millisecond, n.Position()
+		milliseconds, _ := n.Int(1, day)
+		c.Timeout, c.TimePos = time.Duration(milliseconds)*time.Millisecond, n.Position()
 	}
 	return c, r.Problems().Err()
 }
