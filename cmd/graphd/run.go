@@ -73,7 +73,7 @@ func (f *runFlags) load(logger *slog.Logger) (*resource.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(problems.Err(), deploy.CheckOptions(set)); err != nil {
+	if err := errors.Join(problems.Err(), deploy.CheckOptions(set).Err()); err != nil {
 		return nil, fmt.Errorf("the resources have faults:\n%w", err)
 	}
 	for _, w := range problems.Warnings() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -200,8 +201,9 @@ type version struct {
 func (l *Launcher) prepare(ctx context.Context, b *bound) (*version, error) {
 	v := &version{parts: &parts{}}
 	var err error
-	if v.options, err = b.options(); err != nil {
-		return v, &Failure{ConfigurationFailed, err}
+	var faults document.Problems
+	if v.options, faults = b.options(); faults != nil {
+		return v, &Failure{ConfigurationFailed, faults.Err()}
 	}
 	v.parts, err = l.fetch(ctx, b)
 	v.tags = v.parts.tags
@@ -245,18 +247,22 @@ func (b *bound) key(name string) resource.Key {
 	return resource.Key{Namespace: b.graph.Namespace, Name: name}
 }
 
-// options reads the options among the annotations.
-func (b *bound) options() (plan.Options, error) {
+// options reads the options among the annotations, and returns what is wrong with them.
+func (b *bound) options() (plan.Options, document.Problems) {
 	var options plan.Options
 	var problems document.Problems
 	for _, o := range b.graph.Options {
 		if err := options.Set(o.Name, o.Value); err != nil {
-			problems = append(problems, &document.Problem{
-				Severity: document.Error, File: b.graph.File, Position: o.Place, Message: err.Error(),
-			})
+			p := &document.Problem{Severity: document.Error, File: b.graph.File, Position: o.Place, Message: err.Error()}
+			if cause := errors.Unwrap(err); cause != nil {
+				if want, ok := strings.CutPrefix(cause.Error(), "want "); ok {
+					p.Message, p.Hint = fmt.Sprintf("annotation graphd.io/%s can't be %q", o.Name, o.Value), "write "+want
+				}
+			}
+			problems = append(problems, p)
 		}
 	}
-	return options, problems.Err()
+	return options, problems
 }
 
 // place gives an error about an option the place of its annotation.
@@ -273,17 +279,59 @@ func (b *bound) place(err error) error {
 	return err
 }
 
-// CheckOptions reports the options of the set's graphs that nobody knows or that
-// have a bad value: what a Launcher would find only when it starts them.
-func CheckOptions(set *resource.Set) error {
-	var errs []error
+// CheckOptions returns what is wrong with the options of the set's graphs: what a
+// Launcher would find only when it starts them.
+func CheckOptions(set *resource.Set) document.Problems {
+	var problems document.Problems
 	for _, key := range set.GraphKeys() {
 		b := &bound{set: set, graph: set.Graphs[key]}
-		if _, err := b.options(); err != nil {
-			errs = append(errs, err)
+		options, faults := b.options()
+		problems = append(problems, faults...)
+		if fault := b.checkDeadLetter(options.DeadLetter); fault != nil {
+			problems = append(problems, fault)
 		}
 	}
-	return errors.Join(errs...)
+	problems.Sort()
+	return problems
+}
+
+// checkDeadLetter returns what is wrong with where dead letters go, or nil.
+func (b *bound) checkDeadLetter(where string) *document.Problem {
+	name, topic, ok := strings.Cut(where, "/")
+	if !ok {
+		return nil
+	}
+	i := slices.IndexFunc(b.graph.Options, func(o resource.Option) bool { return o.Name == "dead-letter" })
+	p := &document.Problem{Severity: document.Error, File: b.graph.File, Position: b.graph.Options[i].Place}
+	if b.set.Endpoints[b.key(name)] == nil {
+		var known []string
+		for key := range b.set.Endpoints {
+			if key.Namespace == b.graph.Namespace {
+				known = append(known, key.Name)
+			}
+		}
+		slices.Sort(known)
+		p.Message = fmt.Sprintf("option dead-letter: there is no DataflowEndpoint %q in namespace %s", name, b.graph.Namespace)
+		p.Hint = document.Suggest(name, known)
+		return p
+	}
+	if err := b.comesBack(name, topic); err != nil {
+		p.Message, p.Hint = "option dead-letter: "+err.Error(), "choose another topic"
+		return p
+	}
+	return nil
+}
+
+// comesBack reports that a source of the graph would read what is published to a topic.
+func (b *bound) comesBack(name, topic string) error {
+	for _, from := range b.graph.Sources {
+		for _, filter := range from.Topics {
+			if name == from.Endpoint && resource.Matches(filter, topic) {
+				return fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
+			}
+		}
+	}
+	return nil
 }
 
 // composition is the graph with its definitions, which are in the order of its nodes.
@@ -536,12 +584,8 @@ func (l *Launcher) connect(b *bound, options plan.Options) (*ends, error) {
 // deadLetter makes the sink for dropped messages of "<endpoint>/<topic>".
 func (l *Launcher) deadLetter(b *bound, where string) (endpoint.Sink, error) {
 	name, topic, _ := strings.Cut(where, "/")
-	for _, from := range b.graph.Sources {
-		for _, filter := range from.Topics {
-			if name == from.Endpoint && resource.Matches(filter, topic) {
-				return nil, fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
-			}
-		}
+	if err := b.comesBack(name, topic); err != nil {
+		return nil, err
 	}
 	binding, err := b.binding(name, "dead-letter")
 	if err != nil {

@@ -523,7 +523,7 @@ func TestLaunchFails(t *testing.T) {
 		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: option operation.filter: "},
 		{"unknown option", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/deadline: soon}}", 1)
-		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: plan: "},
+		}, nil, nil, deploy.ConfigurationFailed, "f.yaml:14:35: annotation graphd.io/deadline can't be"},
 		{"dead letters that come back", func(text string) string {
 			return strings.Replace(text, "{name: g}", "{name: g, annotations: {graphd.io/dead-letter: broker/g/in}}", 1)
 		}, nil, nil, deploy.ConfigurationFailed, "the graph would read what it drops"},
@@ -590,13 +590,22 @@ func TestRefusedByTheBroker(t *testing.T) {
 }
 
 func TestCheckOptions(t *testing.T) {
-	good := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/lateness: 1s}}", 1))
-	if err := deploy.CheckOptions(good); err != nil {
-		t.Error(err)
-	}
-	bad := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/lateness: soon}}", 1))
-	if err := deploy.CheckOptions(bad); err == nil || !strings.Contains(err.Error(), "f.yaml:14:35: ") {
-		t.Errorf("error is %v", err)
+	for option, want := range map[string]string{
+		"lateness: 1s":                 "",
+		"dead-letter: broker/dead":     "",
+		"lateness: soon":               "f.yaml:14:35: ",
+		"dead-letter: brokr/dead":      `f.yaml:14:35: option dead-letter: there is no DataflowEndpoint "brokr" in namespace azure-iot-operations; did you mean broker?`,
+		"dead-letter: broker/g/in":     "f.yaml:14:35: option dead-letter: the graph would read what it drops",
+		"operation.g.parallelism: '0'": "f.yaml:14:35: ",
+	} {
+		s := set(t, broker, strings.Replace(text("g", "simple:1", ""), "{name: g}", "{name: g, annotations: {graphd.io/"+option+"}}", 1))
+		got := ""
+		if err := deploy.CheckOptions(s).Err(); err != nil {
+			got = err.Error()
+		}
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", option, got, want)
+		}
 	}
 }
 

@@ -166,8 +166,8 @@ func (r *running) prove(v *version, again bool) {
 // interval is the time to the next look at the tags; jittered, so that graphs that were
 // started together don't ask together.
 func (r *running) interval() time.Duration {
-	options, err := r.launcher.bind(r.want.Set(), r.want.Key).options()
-	if err != nil {
+	options, faults := r.launcher.bind(r.want.Set(), r.want.Key).options()
+	if faults != nil {
 		options = plan.Options{} // said when it was tried
 	}
 	d := cmp.Or(options.Follow, plan.DefaultFollow)

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,12 +77,12 @@ func (r *Reader) enough(pos Position) bool {
 	return r.read >= maxNodes || len(r.problems) >= maxProblems
 }
 
-// syntaxPlace finds the line in a message of the YAML scanner.
-var syntaxPlace = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-// Documents returns the documents in data, empty ones left out. Text that is no
-// YAML is reported, and ends the list.
+// Documents returns the documents in data, empty ones left out. Text that is no YAML is
+// reported, and ends the list.
 func (r *Reader) Documents(data []byte) []Node {
+	if !r.readable(data) {
+		return nil
+	}
 	var nodes []Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -93,14 +92,7 @@ func (r *Reader) Documents(data []byte) []Node {
 			return nodes
 		}
 		if err != nil {
-			pos, text := Position{1, 1}, err.Error()
-			if m := syntaxPlace.FindStringSubmatch(text); m != nil {
-				if line, err := strconv.Atoi(m[1]); err == nil && line > 0 {
-					pos.Line = line
-				}
-				text = m[2]
-			}
-			r.Errorf(pos, "", "not valid YAML: %s", text)
+			r.syntax(err, data)
 			return nodes
 		}
 		if len(doc.Content) == 0 {
@@ -139,6 +131,9 @@ func (n Node) IsText() bool {
 
 // IsList reports whether the value is a list.
 func (n Node) IsList() bool { return n.Present() && n.target().Kind == yaml.SequenceNode }
+
+// IsObject reports whether the value is an object.
+func (n Node) IsObject() bool { return n.Present() && n.target().Kind == yaml.MappingNode }
 
 // Position is where the value begins; zero where it is absent.
 func (n Node) Position() Position {
@@ -210,7 +205,7 @@ func (n Node) Text() string {
 		return t.Value
 	}
 	hint := ""
-	if t.Kind == yaml.ScalarNode && t.Value != "" {
+	if t.Kind == yaml.ScalarNode && t.Value != "" && t.Tag != "!!binary" {
 		hint = "write " + strconv.Quote(t.Value) + ", with the quotes"
 	}
 	n.Errorf(hint, "%s must be a string, not %s", n.Path(), n.found())
@@ -226,7 +221,11 @@ func (n Node) Int(low, high int) (int, bool) {
 	var i int
 	t := n.target()
 	if t.Kind != yaml.ScalarNode || t.ShortTag() != "!!int" || t.Decode(&i) != nil {
-		n.Errorf("", "%s must be a whole number, not %s", n.Path(), n.found())
+		hint := ""
+		if _, err := strconv.Atoi(t.Value); err == nil && n.IsText() {
+			hint = "write " + t.Value + ", without the quotes"
+		}
+		n.Errorf(hint, "%s must be a whole number, not %s", n.Path(), n.found())
 		return 0, false
 	}
 	if i < low || i > high {
@@ -255,11 +254,11 @@ func (n Node) Enum(names ...string) string {
 	if !n.Present() {
 		return ""
 	}
-	before := len(n.reader.problems)
-	s := n.Text()
-	if len(n.reader.problems) > before {
+	if !n.IsText() {
+		n.Errorf(Suggest("", names), "%s must be a string, not %s", n.Path(), n.found())
 		return ""
 	}
+	s := n.Text()
 	for _, name := range names {
 		if strings.EqualFold(name, s) {
 			return name
@@ -332,7 +331,7 @@ func (n Node) Map() []Property {
 // Peek returns a property of the value where that is an object and has it, and
 // reports nothing: it is for what decides how an object is read.
 func (n Node) Peek(name string) Node {
-	if !n.Present() || n.target().Kind != yaml.MappingNode {
+	if !n.IsObject() {
 		return Node{}
 	}
 	content := n.target().Content
@@ -351,6 +350,11 @@ type Property struct {
 	Value Node
 }
 
+// Errorf reports an error at the name.
+func (p Property) Errorf(hint, format string, args ...any) {
+	p.Value.reader.Errorf(p.Place, hint, format, args...)
+}
+
 // Object returns the value, which must be an object, with the properties that it
 // may have. Other properties are reported. An absent value, or one that is no
 // object, gives an absent Object whose properties are all absent.
@@ -358,7 +362,7 @@ func (n Node) Object(known ...string) Object {
 	o := n.object()
 	for _, p := range n.Map() {
 		if !slices.Contains(known, p.Name) {
-			n.reader.Errorf(p.Place, Suggest(p.Name, known), "unknown property %s", p.Value.path)
+			p.Errorf(Suggest(p.Name, known), "unknown property %s", p.Value.path)
 			continue
 		}
 		o.properties[p.Name] = p.Value
@@ -380,7 +384,7 @@ func (n Node) Open() Object {
 // reported by Map, and treated as absent from there on.
 func (n Node) object() Object {
 	o := Object{properties: map[string]Node{}}
-	if n.Present() && n.target().Kind == yaml.MappingNode {
+	if n.IsObject() {
 		o.Node = n
 	}
 	return o

@@ -34,6 +34,7 @@ func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node) {
 	type edge struct{ from, to string }
 	seen := map[edge]Port{}
 	var sound []Connection
+	faulty := len(g.Connections) == 0 // which is said already
 	out, in := map[string]bool{}, map[string]bool{}
 	for _, c := range g.Connections {
 		known := true
@@ -49,6 +50,7 @@ func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node) {
 			}
 		}
 		if !known {
+			faulty = true
 			continue
 		}
 		e := edge{c.From.String(), c.To.String()}
@@ -67,6 +69,9 @@ func (d *decoder) checkGraph(g *DataflowGraph, nodes document.Node) {
 		out[c.From.Node], in[c.To.Node] = true, true
 	}
 	for _, name := range all {
+		if faulty {
+			break // the nodes may be meant
+		}
 		if kind[name] != "Destination" && !out[name] {
 			reader.Errorf(g.place(name), "add it to nodeConnections", "nothing leads away from the node %q", name)
 		}

@@ -86,7 +86,7 @@ func (d *decoder) decode(kind string, meta Meta, root value) {
 // object reads one object, or the items of a List.
 func (d *decoder) object(file File, n document.Node) {
 	name, apiVersion := n.Peek("kind"), n.Peek("apiVersion")
-	if !name.Present() || !apiVersion.Present() {
+	if !name.Present() || name.IsNull() || !apiVersion.Present() || apiVersion.IsNull() {
 		o := n.Open()
 		o.Required("kind", "write kind: DataflowGraph, for one")
 		o.Required("apiVersion", "write apiVersion: "+Group+"/v1, or v1 for a ConfigMap or Secret")
@@ -147,9 +147,9 @@ func (d *decoder) checkAnnotations(kind string, annotations value) {
 		}
 		switch known, ok := schema.FindAnnotation(a.Name); {
 		case !ok:
-			d.reader.Errorf(a.Place, document.Suggest(a.Name, schema.AnnotationNames(kind)), "unknown annotation %s", a.Name)
+			a.Errorf(document.Suggest(a.Name, schema.AnnotationNames(kind)), "unknown annotation %s", a.Name)
 		case !slices.Contains(known.Kinds, kind):
-			d.reader.Errorf(a.Place, "move it to a "+known.Kinds[0], "annotation %s has no meaning on a %s", a.Name, kind)
+			a.Errorf("move it to a "+known.Kinds[0], "annotation %s has no meaning on a %s", a.Name, kind)
 		}
 	}
 }
@@ -179,14 +179,30 @@ func (d *decoder) referTo(namespace, kind string, n document.Node, name string) 
 	}
 	d.later(func() {
 		known := d.names(kind, namespace)
-		if slices.Contains(known, name) {
+		if slices.Contains(known, name) || name == DefaultName && kind != "Secret" && kind != "ConfigMap" {
 			return
 		}
 		if _, ok := d.declared[declaration{kind, Key{namespace, name}}]; ok {
 			return // declared, and faulty: that is said elsewhere
 		}
-		n.Errorf(document.Suggest(name, known), "there is no %s %q in namespace %s", kind, name, namespace)
+		n.Errorf(d.elsewhere(kind, name, document.Suggest(name, known)), "there is no %s %q in namespace %s", kind, name, namespace)
 	})
+}
+
+// elsewhere is a hint to an object of that name of another kind or in another namespace;
+// other is the hint where there is none.
+func (d *decoder) elsewhere(kind, name, other string) string {
+	for id := range d.declared {
+		if id.key.Name == name && id.kind == kind {
+			return "there is one in namespace " + id.key.Namespace + ", and objects see only those of their own"
+		}
+	}
+	for id := range d.declared {
+		if id.key.Name == name && (id.kind == "Secret" && kind == "ConfigMap" || id.kind == "ConfigMap" && kind == "Secret") {
+			return "there is a " + id.kind + " of that name"
+		}
+	}
+	return other
 }
 
 // names returns the names of the objects of a kind in a namespace.
@@ -214,15 +230,20 @@ func (d *decoder) secretWith(meta Meta, n document.Node, name string, keys ...st
 		if s == nil {
 			return
 		}
+		var missing []string
 		for _, key := range keys {
-			switch data, ok := s.Data[key]; {
-			case !ok && len(s.Data) > 0:
-				n.Errorf("it has "+strings.Join(s.keys(), ", ")+"; name the value "+key, "the Secret %s has no %s", s.Name, key)
-			case !ok:
-				n.Errorf("add it", "the Secret %s has no %s", s.Name, key)
-			case len(data) == 0:
+			if data, ok := s.Data[key]; !ok {
+				missing = append(missing, key)
+			} else if len(data) == 0 {
 				n.Errorf("give it a value", "%s of the Secret %s is empty", key, s.Name)
 			}
+		}
+		hint := "add " + strings.Join(missing, " and ")
+		if len(s.Data) > 0 {
+			hint += "; it has " + strings.Join(s.keys(), ", ")
+		}
+		if len(missing) > 0 {
+			n.Errorf(hint, "the Secret %s has no %s", s.Name, strings.Join(missing, " and no "))
 		}
 	})
 	return name

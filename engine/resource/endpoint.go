@@ -46,14 +46,17 @@ func (d *decoder) endpoint(meta Meta, root value) {
 		switch {
 		case a.Name != credentials:
 		case kind == "Kafka":
-			d.reader.Errorf(a.Place, "authenticate by Sasl", "annotation %s has no meaning for an endpoint of type Kafka", a.Name)
+			a.Errorf("authenticate by Sasl", "annotation %s has no meaning for an endpoint of type Kafka", a.Name)
 		case settings.at("authentication").at("method").text != "Anonymous":
-			d.reader.Errorf(a.Place, "take it out, or write method: Anonymous", "annotation %s has no meaning where the endpoint authenticates otherwise", a.Name)
+			a.Errorf("take it out, or write method: Anonymous", "annotation %s has no meaning where the endpoint authenticates otherwise", a.Name)
 		default:
 			e.MQTT.Authentication.Password = d.secretWith(meta, a.Value, a.Value.Text(), UsernameKey, PasswordKey)
 		}
 	}
 	checkSecrecy(e, settings.at("tls").at("mode"))
+	if group := settings.field.Field("consumerGroupId"); !settings.ok || group != nil && settings.at(group.Name).Present() && !settings.at(group.Name).ok {
+		return // nobody can tell what flows with it lack
+	}
 	d.set.Endpoints[meta.Key] = e
 }
 
@@ -113,18 +116,35 @@ func (m *MQTT) host(v value) {
 			m.Host, m.WebSocket = host, "/"+path
 		}
 	}
-	switch err := checkAddress(m.Host); {
+	switch {
 	case !v.ok:
 	case strings.Contains(v.text, "://"), strings.ContainsAny(m.WebSocket, "?#"):
 		v.Errorf(hint, "%s can't be %s", v.Path(), quoted(v.text))
-	case err != nil:
+	default:
+		checkHost(v, m.Host, hint)
+	}
+}
+
+// checkHost reports what is wrong with an address in a field. Credentials are not
+// repeated.
+func checkHost(v value, address, hint string) bool {
+	err := checkAddress(address)
+	switch {
+	case err == nil:
+		return true
+	case strings.Contains(address, "@"):
+		v.Errorf(hint, "%s has credentials in it, which belong into a Secret", v.Path())
+	default:
 		v.Errorf(hint, "%s can't be %s: %v", v.Path(), quoted(v.text), err)
 	}
+	return false
 }
 
 // What addresses lack.
 var (
 	errNoHost = errors.New("that is not the name of a host")
+	errScheme = errors.New("it has a scheme")
+	errColons = errors.New("it has several colons; an address of IPv6 stands in brackets")
 	errNoPort = errors.New("a port is a number from 1 to 65535")
 )
 
@@ -136,8 +156,10 @@ func checkAddress(address string) error {
 	}
 	n, portErr := strconv.ParseUint(port, 10, 16)
 	switch {
+	case strings.Contains(address, "://"):
+		return errScheme
 	case err != nil:
-		return err
+		return errColons
 	case host == "" || strings.ContainsAny(host, "/?#@ \t\n\x00"):
 		return errNoHost
 	case portErr != nil || n == 0:

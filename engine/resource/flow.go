@@ -15,14 +15,16 @@ func (d *decoder) flow(meta Meta, root value) {
 	g := d.head(meta, root)
 	g.Flow = true
 	operations := root.at("spec").at("operations")
-	count := map[string]int{}
+	count, unclear := map[string]int{}, len(operations.items) == 0
 	var to value
 	for _, o := range operations.items {
 		kind := o.at("operationType").text
 		if !o.at("operationType").ok {
-			kind = "BuiltInTransformation" // or what nobody knows, which is said already
+			kind := o.Peek("operationType")
+			unclear = unclear || !kind.IsText() || !strings.EqualFold(kind.Text(), "BuiltInTransformation")
+			continue // that is said
 		}
-		if count[kind]++; kind != "BuiltInTransformation" && count[kind] > 1 {
+		if count[kind]++; count[kind] > 1 {
 			o.Errorf("remove it, or declare another Dataflow", "a Dataflow has one %s", kind)
 			continue
 		}
@@ -30,7 +32,7 @@ func (d *decoder) flow(meta Meta, root value) {
 		case "Source":
 			s := o.at("sourceSettings")
 			ref := s.at("schemaRef")
-			ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
+			warnSchema(ref)
 			g.Sources = append(g.Sources, d.source(g, flowSource, o, s))
 		case "Destination":
 			s := o.at("destinationSettings")
@@ -39,7 +41,7 @@ func (d *decoder) flow(meta Meta, root value) {
 		}
 	}
 	for _, kind := range []string{"Source", "Destination"} {
-		if operations.IsList() && count[kind] == 0 {
+		if operations.IsList() && count[kind] == 0 && !unclear {
 			operations.Errorf("add an operation with operationType: "+kind, "the Dataflow has no %s", strings.ToLower(kind))
 		}
 	}

@@ -27,8 +27,7 @@ func (d *decoder) graph(meta Meta, root value) {
 	}
 	for _, c := range connections.items {
 		from, to := c.at("from"), c.at("to")
-		ref := from.at("schema").at("schemaRef")
-		ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
+		warnSchema(from.at("schema").at("schemaRef"))
 		g.Connections = append(g.Connections, Connection{From: port(from.at("name")), To: port(to.at("name"))})
 	}
 	if d.set.Graphs[meta.Key] != nil {
@@ -50,6 +49,13 @@ func (d *decoder) head(meta Meta, root value) *DataflowGraph {
 		Disabled:           spec.at("mode").is("Disabled"),
 		RequestPersistence: spec.at("requestDiskPersistence").is("Enabled"),
 		Options:            options(root.at("metadata").at("annotations")),
+	}
+}
+
+// warnSchema says that a reference to a schema has no effect.
+func warnSchema(ref value) {
+	if ref.ok {
+		ref.Warnf("", "schemas are not checked at run time; %s is ignored", ref.Path())
 	}
 }
 
@@ -83,6 +89,7 @@ func headers(list value) []HeaderAction {
 // node reads a node into g, and reports whether it can be told what it is.
 func (d *decoder) node(g *DataflowGraph, n value, seen map[string]bool) bool {
 	name := n.at("name")
+	sound := name.ok && !seen[name.text]
 	if seen[name.text] && name.ok {
 		name.Errorf("names must differ", "there are two nodes %q", name.text)
 	}
@@ -97,7 +104,7 @@ func (d *decoder) node(g *DataflowGraph, n value, seen map[string]bool) bool {
 	default:
 		return false
 	}
-	return name.ok
+	return sound
 }
 
 // graphNode reads a node that a definition processes.
@@ -274,7 +281,7 @@ func checkLevels(to document.Node, template string, filters []string) {
 	most := 0
 	for _, f := range filters {
 		n, known := levels(f)
-		if !known {
+		if !known || checkFilter(f) != nil {
 			return
 		}
 		most = max(most, n)

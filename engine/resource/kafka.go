@@ -120,8 +120,7 @@ func (d *decoder) kafka(meta Meta, spec value) *Kafka {
 	}
 	k.Host = host.text
 	for _, address := range strings.Split(k.Host, ",") {
-		if err := checkAddress(strings.TrimSpace(address)); err != nil && host.ok {
-			host.Errorf("write HOST:PORT, or several with commas between", "%s can't be %s: %v", host.Path(), quoted(k.Host), err)
+		if host.ok && !checkHost(host, strings.TrimSpace(address), "write HOST:PORT, or several with commas between") {
 			break
 		}
 	}
@@ -134,6 +133,7 @@ func (d *decoder) kafka(meta Meta, spec value) *Kafka {
 	strategy, property := s.at("partitionStrategy"), s.at("partitionKeyProperty")
 	k.PartitionKey = property.text
 	switch {
+	case strategy.Present() && !strategy.ok:
 	case k.Partitioning == PropertyStrategy && k.PartitionKey == "":
 		strategy.Errorf("write partitionKeyProperty: NAME beside it", "%s is Property, and no property is named", strategy.Path())
 	case k.Partitioning != PropertyStrategy && property.Present():

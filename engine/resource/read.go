@@ -11,6 +11,7 @@ import (
 
 	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/resource/schema"
+	"github.com/wasm-graph/graphd/internal/nearest"
 )
 
 // value is what a document has for a field of the table, checked along it. Where the
@@ -77,9 +78,13 @@ func read(n document.Node, f *schema.Field) value {
 	case schema.List:
 		v.ok = true
 		for _, item := range n.List() {
+			if item.IsNull() {
+				item.Errorf("take it out, or give it a value", "%s is empty", item.Path())
+				continue
+			}
 			v.items = append(v.items, read(item, f.Item))
 		}
-		if len(v.items) == 0 && f.Min > 0 && n.IsList() {
+		if len(n.List()) == 0 && f.Min > 0 && n.IsList() {
 			n.Errorf(f.Hint, "%s has none", n.Path())
 		}
 	case schema.Map:
@@ -98,6 +103,9 @@ func read(n document.Node, f *schema.Field) value {
 func (v *value) readText() {
 	n, f := v.Node, v.field
 	switch {
+	case f.Enum != nil && !n.IsText():
+		v.readEnum()
+		return
 	case !n.IsText():
 		n.Text() // reports it
 		return
@@ -149,16 +157,29 @@ func (v *value) readEnum() {
 }
 
 func (v *value) readObject() {
-	f := v.field
-	o := v.Node.Object(f.Names()...)
-	if !o.Present() {
+	f, o := v.field, v.Node
+	if !o.IsObject() {
+		o.Map() // reports it
 		return
 	}
 	v.ok, v.fields = true, map[string]value{}
+	known := f.Names()
+	properties := map[string]document.Node{}
+	misspelt := map[string]bool{} // fields that are there, in another spelling
+	for _, p := range o.Map() {
+		if !slices.Contains(known, p.Name) {
+			p.Errorf(document.Suggest(p.Name, known), "unknown property %s", p.Value.Path())
+			if near, ok := nearest.Word(p.Name, known); ok {
+				misspelt[near] = true
+			}
+		} else if !p.Value.IsNull() {
+			properties[p.Name] = p.Value
+		}
+	}
 	given := func(c *schema.Field) document.Node {
-		n := o.Optional(c.Name)
+		n := properties[c.Name]
 		for _, name := range c.Aliases {
-			alias := o.Optional(name)
+			alias := properties[name]
 			if n.Present() {
 				alias.Errorf("remove it", "%s says again what %s says", alias.Path(), c.Name)
 				continue
@@ -186,6 +207,8 @@ func (v *value) readObject() {
 		case c.With != "" && c.With != selected:
 			n.Errorf("take it out", "%s has no meaning where %s is %s", n.Path(), f.Selector, selected)
 			continue
+		case c.Required && !n.Present() && misspelt[c.Name]:
+			continue // that is said
 		case c.Required && !n.Present():
 			path := c.Name
 			if o.Path() != (document.Node{}).Path() {

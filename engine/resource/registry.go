@@ -55,13 +55,10 @@ func (d *decoder) checkRegistryHost(v value) {
 	}
 	address, _, _ := strings.Cut(rest, "/")
 	const hint = "write HOST[:PORT][/PREFIX]"
-	switch err := checkAddress(address); {
+	switch {
 	case strings.Contains(rest, "://"), strings.ContainsAny(rest, " \t\n?#"):
 		v.Errorf(hint, "%s can't be %s", v.Path(), quoted(v.text))
-	case strings.Contains(address, "@"):
-		v.Errorf("write authentication: {method: ArtifactPullSecret, ...}", "%s has credentials in it, which belong into a Secret", v.Path())
-	case err != nil:
-		v.Errorf(hint, "%s can't be %s: %v", v.Path(), quoted(v.text), err)
+	case !checkHost(v, address, hint):
 	case len(address) < minRegistryHost || len(address) > maxRegistryHost:
 		v.Errorf(hint, "the host in %s has %d characters; it may have from %d to %d", v.Path(), len(address), minRegistryHost, maxRegistryHost)
 	}

@@ -367,7 +367,7 @@ func TestRefused(t *testing.T) {
 		{"authentication of another endpoint", broker, "Anonymous", "accessToken", `spec.mqttSettings.authentication.method can't be "accessToken"; write one of Anonymous, ServiceAccountToken`},
 		{"authentication unknown", broker, "Anonymous", "X509", `authentication.method can't be "X509"`},
 		{"credentials that aren't there", broker, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: user}", `f.yaml:5:40: there is no Secret "user"`},
-		{"credentials without a password", broker + "---\n" + device, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}", "the Secret device has no password"},
+		{"credentials without a password", broker + "---\n" + device, "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}", "the Secret device has no username and no password"},
 		{"credentials beside a token", strings.Replace(broker, "Anonymous", "ServiceAccountToken", 1), "name: broker", "name: broker\n  annotations: {graphd.io/credentials: device}",
 			"f.yaml:5:17: annotation graphd.io/credentials has no meaning where the endpoint authenticates otherwise; take it out, or write method: Anonymous"},
 		{"certificate of whom", broker, "Anonymous", "X509Certificate", "spec.mqttSettings.authentication.x509CertificateSettings is missing; write x509CertificateSettings: {secretRef: NAME}"},
@@ -668,7 +668,7 @@ func TestDataflow(t *testing.T) {
 	}
 	got := set.Graphs[key("upward")]
 	want := &resource.DataflowGraph{
-		Meta: got.Meta, Profile: "default",
+		Meta: got.Meta, Flow: true, Profile: "default",
 		Sources:      []resource.Source{{Name: "source", Endpoint: "default", Topics: []string{"plant/#"}}},
 		Destinations: []resource.Destination{{Name: "destination", Endpoint: "remote", Topic: "telemetry/${inputTopic.2}"}},
 		Connections:  []resource.Connection{{From: resource.Port{Node: "source"}, To: resource.Port{Node: "destination"}}},

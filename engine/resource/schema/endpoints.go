@@ -119,7 +119,7 @@ func dataflowEndpoint() *Kind {
 				text("host", "As in https://CLUSTER.REGION.kusto.windows.net.").required(""),
 				text("database", "The database.").required(""),
 				authentication(managed, userManaged), secondsBatching()).with("DataExplorer").required(""),
-		).selectedBy("endpointType").required(""))
+		).selectedBy("endpointType").required("write spec: with what is wanted"))
 }
 
 func mqttSettings() *Field {
@@ -189,5 +189,5 @@ func registryEndpoint() *Kind {
 				ref("trustedSigningKeys", "What has the public keys.").required("write trustedSigningKeys: {type: ConfigMap, configMapRef: NAME}")),
 			list("codeSigningCas", "The authorities whose certificates sign artifacts. What neither they nor the keys vouch for is refused; without any, everything is taken.",
 				ref("", "What has certificates of authorities, PEM.")),
-		).required(""))
+		).required("write spec: with what is wanted"))
 }

@@ -62,17 +62,17 @@ func dataflow() *Kind {
 						text("assetRef", "The asset that the topics belong to. Assets are not looked up."),
 						enum("serializationFormat", "Json", "How payloads are written. They are not looked at without a transformation.", Value{Name: "Json"}),
 						schemaRef("The schema of the payloads. It is not checked at run time."),
-					).with("Source").required(""),
+					).with("Source").required("write sourceSettings: with an endpointRef and dataSources"),
 					transformation().with("BuiltInTransformation"),
 					object("destinationSettings", "Where messages go.",
 						endpointRef(),
 						text("dataDestination", destinationDoc+"For MQTT, ${inputTopic} in it is the message's topic and ${inputTopic.N} its Nth level, counted from 1.").
 							required("write the topic to publish to"),
 						headers(),
-					).with("Destination").required(""),
+					).with("Destination").required("write destinationSettings: with an endpointRef and a dataDestination"),
 				).selectedBy("operationType"),
 			).required("write operations: with a Source and a Destination").items(2, 3),
-		)...).required(""))
+		)...).required("write spec: with what is wanted"))
 }
 
 // transformation are the settings of the mapping language.
@@ -104,7 +104,7 @@ func dataflowGraph() *Kind {
 		ownName(3, 63),
 		object("spec", "What is wanted.", append(flowHead(),
 			list("nodes", "Sources, graphs and destinations: at least one Source and one Destination.", object("", "One node.",
-				text("name", "The name that connections know the node by; no two are equal.").required("").
+				text("name", "The name that connections know the node by; no two are equal.").required("give it a name that connections know it by").
 					matches(`^[a-zA-Z0-9_-]+$`, "letters, digits, '_' and '-'"),
 				enum("nodeType", "", "What the node does.",
 					Value{Name: "Source", Doc: "takes messages from an endpoint"},
@@ -113,15 +113,15 @@ func dataflowGraph() *Kind {
 				object("sourceSettings", "Where messages come from.",
 					endpointRef(), dataSources(),
 					text("assetRef", "The asset that the topics belong to. Assets are not looked up."),
-				).with("Source").required(""),
+				).with("Source").required("write sourceSettings: with an endpointRef and dataSources"),
 				object("graphSettings", "What processes messages.",
 					text("registryEndpointRef", "The RegistryEndpoint that has the definition and its modules. The one called default exists undeclared: mcr.microsoft.com.").
 						refers("RegistryEndpoint").required("the registry endpoint default always exists"),
 					text("artifact", "The definition's reference in the registry: NAME:TAG or NAME@DIGEST.").required("write NAME:TAG"),
 					list("configuration", "Values of parameters. Each reaches every operation whose definition declares its key.", object("", "One value.",
-						text("key", "The name of the parameter.").required("").matches(`^[a-zA-Z0-9_-]+$`, "letters, digits, '_' and '-'"),
+						text("key", "The name of the parameter.").required("write the name of a parameter").matches(`^[a-zA-Z0-9_-]+$`, "letters, digits, '_' and '-'"),
 						text("value", "Its value, which is text."))),
-				).with("Graph").required(""),
+				).with("Graph").required("write graphSettings: with a registryEndpointRef and an artifact"),
 				object("destinationSettings", "Where messages go.",
 					endpointRef(),
 					text("dataDestination", destinationDoc+"For MQTT, ${outputTopic} in it is the topic that the message has when it leaves the graph, and ${outputTopic.N} its Nth level, counted from 1.").
@@ -130,7 +130,7 @@ func dataflowGraph() *Kind {
 					object("outputSchemaSettings", "How payloads are written.",
 						enum("serializationFormat", "", "The format.", Value{Name: "Parquet"}, Value{Name: "Delta"}),
 						schemaRef("The schema of the payloads.")).notYet(),
-				).with("Destination").required(""),
+				).with("Destination").required("write destinationSettings: with an endpointRef and a dataDestination"),
 			).selectedBy("nodeType")).required("write nodes: with a Source and a Destination, at least").items(2, 0),
 			list("nodeConnections", "The ways of messages from node to node. They form no cycle.", object("", "One connection.",
 				object("from", "The node that messages leave.",
@@ -148,5 +148,5 @@ func dataflowGraph() *Kind {
 				text("subPath", "A folder in it, relative, without \"..\"."),
 				text("id", "The name that operators know it by.").required(""),
 				boolean("readOnly", "true", "Whether operators may only read."))).notYet(),
-		)...).required(""))
+		)...).required("write spec: with what is wanted"))
 }

@@ -94,7 +94,7 @@ func ofField(f *Field) node {
 	case Map:
 		types[0] = "object"
 		n["additionalProperties"] = node{"type": "string"}
-		if len(f.Fields) > 0 {
+		if f.Fields != nil {
 			f.addAnnotations(n)
 		}
 	case Any:

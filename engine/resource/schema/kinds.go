@@ -82,6 +82,7 @@ func kindOf(k *Kind) *Field {
 // metadata is that of an object of the kind.
 func metadata(k *Kind, names *Field) *Field {
 	annotations := texts("annotations", "Notes to an object. Those that begin with graphd.io/ are options of graphd, and checked; \"graphctl explain annotations\" lists them.")
+	annotations.Fields = []*Field{} // of most kinds there are none
 	for _, a := range Annotations() {
 		for _, on := range a.Kinds {
 			if on == k.Name {
