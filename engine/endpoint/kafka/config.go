@@ -122,7 +122,7 @@ type Partitioning uint8
 // The ways. Records of one key go to one partition, by the hash that Kafka's own clients
 // use.
 const (
-	RoundRobin        Partitioning = iota // one after another, without a key
+	RoundRobin        Partitioning = iota // one after another, a batch each, without a key
 	StaticPartition                       // always the same, by the client id, without a key
 	TopicPartition                        // by the message's topic as the key
 	PropertyPartition                     // by a user property as the key; round robin without it

@@ -34,17 +34,20 @@ type Sink struct {
 
 	handing    sync.Mutex // held while a record goes to the client; taken with mu held
 	mu         sync.Mutex
-	changed    sync.Cond      // room, connection, client or closed changed
-	client     *kgo.Client    // guarded by mu: nil before and after Run
-	queue      []*publication // guarded by mu: accepted and not confirmed, oldest first
-	bytes      int            // guarded by mu: of the queue
-	closed     bool           // guarded by mu: nothing more is accepted
-	empty      chan struct{}  // closed when closed and nothing is left to confirm
-	confirming bool           // guarded by mu: somebody is calling done functions
-	suspects   int            // guarded by mu: publications to be sent again, alone
-	alone      bool           // guarded by mu: one of these is under way
-	failed     chan error     // why going on is pointless
-	full       chan struct{}  // there is no room: what waits for others is to be sent
+	changed    sync.Cond          // room, connection, client or closed changed
+	client     *kgo.Client        // guarded by mu: nil before and after Run
+	queue      []*publication     // guarded by mu: accepted and not confirmed, oldest first
+	bytes      int                // guarded by mu: of the queue
+	ebbing     bool               // guarded by mu: nothing more is accepted for now
+	ebbed      context.CancelFunc // guarded by mu: ends the flush, where there is one
+	closed     bool               // guarded by mu: nothing more is accepted
+	empty      chan struct{}      // closed when closed and nothing is left to confirm
+	confirming bool               // guarded by mu: somebody is calling done functions
+	answered   [64]*publication   // of whoever is confirming: those whose done functions are called
+	suspects   int                // guarded by mu: publications to be sent again, alone
+	alone      bool               // guarded by mu: one of these is under way
+	failed     chan error         // why going on is pointless
+	full       chan struct{}      // there is no room: what waits for others is to be sent
 }
 
 // publication is one accepted message. It is used again, with its record, what it
@@ -156,7 +159,7 @@ func (s *Sink) options() []kgo.Opt {
 	var partitioner kgo.Partitioner
 	switch c.Partitioning {
 	case RoundRobin:
-		partitioner = kgo.RoundRobinPartitioner()
+		partitioner = turns{}
 	case StaticPartition:
 		sum := fnv.New32a()
 		sum.Write([]byte(c.ClientID))
@@ -169,6 +172,27 @@ func (s *Sink) options() []kgo.Opt {
 	}
 	return append(options, kgo.RecordPartitioner(partitioner))
 }
+
+// turns is a kgo.Partitioner that gives batch after batch to partition after partition:
+// records that come one at a time are spread like cards, and of many that come at once,
+// as many as can be share a batch.
+type turns struct{}
+
+// ForTopic implements kgo.Partitioner.
+func (turns) ForTopic(string) kgo.TopicPartitioner { return new(turn) }
+
+// turn is whose turn it is.
+type turn struct{ batches int }
+
+// RequiresConsistency implements kgo.TopicPartitioner: a partition that can't be written
+// is passed over.
+func (*turn) RequiresConsistency(*kgo.Record) bool { return false }
+
+// Partition implements kgo.TopicPartitioner.
+func (t *turn) Partition(_ *kgo.Record, partitions int) int { return t.batches % partitions }
+
+// OnNewBatch implements kgo.TopicPartitionerOnNewBatch.
+func (t *turn) OnNewBatch() { t.batches++ }
 
 // Run implements endpoint.Sink. What is still unconfirmed when it returns, after
 // DrainTimeout at the latest, stays so: its done functions are never called.
@@ -210,26 +234,52 @@ func (s *Sink) Run(ctx context.Context) error {
 	return nil
 }
 
-// hurry sends what waits for more when there can't be more.
+// hurry sends what waits for more when there can't be more, until there can.
 func (s *Sink) hurry(ctx context.Context, client *kgo.Client) {
 	for {
 		select {
 		case <-s.full:
-			client.Flush(ctx) //nolint:errcheck // ctx has ended, then
 		case <-ctx.Done():
 			return
 		}
+		// A flush that lasted until nothing is under way would have no end in a steady
+		// stream, and would send it in batches of next to nothing.
+		flushing, cancel := context.WithCancel(ctx)
+		s.mu.Lock()
+		ebbing := s.ebbing
+		s.ebbed = cancel
+		s.mu.Unlock()
+		if ebbing {
+			s.handing.Lock() // the last may be on its way
+			s.handing.Unlock()
+			client.Flush(flushing) //nolint:errcheck // it was long enough
+		}
+		cancel()
 	}
 }
 
-// reportFull makes the client send what it has.
-func (s *Sink) reportFull() {
+// ebb makes the client send what it has, and lets nobody in until half of the window is
+// confirmed: messages that are let in one by one would make small batches. The caller
+// holds mu.
+func (s *Sink) ebb() {
+	s.ebbing = true
 	if s.config.Batching.Latency == 0 {
 		return
 	}
 	select {
 	case s.full <- struct{}{}:
 	default:
+	}
+}
+
+// flood ends the ebb, if it is time. The caller holds mu.
+func (s *Sink) flood() {
+	if !s.ebbing || len(s.queue) > s.window/2 || s.bytes > s.budget/2 || s.suspects > 0 || s.alone {
+		return
+	}
+	s.ebbing = false
+	if s.ebbed != nil {
+		s.ebbed()
 	}
 }
 
@@ -292,6 +342,9 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 	}
 	s.queue = append(s.queue, p)
 	s.bytes += p.size
+	if len(s.queue) >= s.window || s.bytes >= s.budget {
+		s.ebb()
+	}
 	if err != nil {
 		defer s.mu.Unlock()
 		if errors.Is(err, errExpired) {
@@ -303,21 +356,21 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 		s.confirm()
 		return nil
 	}
-	client, full := s.client, len(s.queue) >= s.window || s.bytes >= s.budget
+	client := s.client
 	s.handing.Lock() // keeps the order; who has an answer need not wait for it
 	s.mu.Unlock()
 	s.produce(client, p)
 	s.handing.Unlock()
-	if full {
-		s.reportFull()
-	}
 	return nil
 }
 
 // room waits until a message of that size can be accepted. The caller holds mu.
 func (s *Sink) room(ctx context.Context, size int) error {
 	full := func() bool {
-		return s.client == nil || !s.link.up() || s.suspects > 0 || len(s.queue) >= s.window || len(s.queue) > 0 && s.bytes+size > s.budget
+		if len(s.queue) > 0 && s.bytes+size > s.budget && !s.ebbing {
+			s.ebb()
+		}
+		return s.ebbing || s.client == nil || !s.link.up()
 	}
 	if full() && !s.closed {
 		defer context.AfterFunc(ctx, func() {
@@ -327,7 +380,6 @@ func (s *Sink) room(ctx context.Context, size int) error {
 		})()
 	}
 	for full() && !s.closed && ctx.Err() == nil {
-		s.reportFull()
 		s.changed.Wait()
 	}
 	if err := ctx.Err(); err != nil {
@@ -362,6 +414,7 @@ func (s *Sink) answer(p *publication, err error) {
 		// It may be the batch that is too large.
 		p.suspect = true
 		s.suspects++
+		s.ebb()
 	case blamesRecord(err):
 		s.refuse(p, err)
 	default:
@@ -415,15 +468,26 @@ func (s *Sink) confirm() {
 		return
 	}
 	s.confirming = true
-	for len(s.queue) > 0 && s.queue[0].answered {
-		p := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.bytes -= p.size
+	for {
+		n := 0
+		for n < len(s.queue) && n < len(s.answered) && s.queue[n].answered {
+			s.answered[n] = s.queue[n]
+			s.queue[n] = nil
+			s.bytes -= s.answered[n].size
+			n++
+		}
+		if n == 0 {
+			break
+		}
+		s.queue = s.queue[n:]
 		s.mu.Unlock()
-		p.done(p.err)
-		s.recycle(p)
+		for i, p := range s.answered[:n] {
+			p.done(p.err)
+			s.recycle(p)
+			s.answered[i] = nil
+		}
 		s.mu.Lock()
+		s.flood()
 		s.changed.Broadcast()
 	}
 	s.confirming = false

@@ -54,7 +54,6 @@ func run(args []string) error {
 		kgo.ProducerLinger(*linger),
 		kgo.ProducerBatchMaxBytes(int32(*maxBytes)),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
 		kgo.BlockRebalanceOnPoll(),
 	}
 	if *pipelined {
