@@ -35,8 +35,8 @@ import (
 type recordFlags struct {
 	output    outputFlag
 	broker    string
+	graphd    graphdFlags
 	tls       bool
-	ca        string
 	qos       int
 	files     []string
 	endpoint  string
@@ -46,7 +46,6 @@ type recordFlags struct {
 	count     uint64
 	limit     time.Duration
 	level     string
-	graphd    string
 	graph     string
 	tap       string
 }
@@ -67,8 +66,8 @@ The recording is a client of its own. It takes no message away from anybody, unl
 filter is a shared subscription ($share/GROUP/FILTER), and leaves no session behind.
 
 With --graphd it is instead what comes to an operation (--tap) of a graph that graphd
-runs on this machine, or from its sources, with the graph's own frontier; --graphd is
-the address where graphd serves its health. The graph doesn't wait for the recording.`,
+runs, or from its sources, with the graph's own frontier; --graphd is
+the address that graphd listens on. The graph doesn't wait for the recording.`,
 		Example: "  graphctl record line3.rec --broker localhost --topic 'line3/#' --for 10m\n" +
 			"  graphctl record window.rec --graphd localhost:9600 --graph complex --tap complex/module-window/delay --count 1000\n" +
 			"  graphctl record line3.rec -f resources --endpoint broker --topic line3/temperature --topic line3/humidity\n" +
@@ -80,14 +79,14 @@ the address where graphd serves its health. The graph doesn't wait for the recor
 	flags := cmd.Flags()
 	flags.StringVar(&f.broker, "broker", "", "`HOST[:PORT]` of the broker")
 	flags.BoolVar(&f.tls, "tls", false, "connect to --broker over TLS")
-	flags.StringVar(&f.ca, "ca", "", "`FILE` with the certificates to trust, instead of the system's (implies --tls)")
+	f.graphd.add(cmd)
+	flags.Lookup("ca").Usage += "; with --broker it implies --tls"
 	flags.IntVar(&f.qos, "qos", 1, "quality of service to subscribe with: 0 or 1")
 	flags.StringSliceVarP(&f.files, "file", "f", nil, "`FILE|DIR` of resources; may be given several times")
 	flags.StringVar(&f.endpoint, "endpoint", "", "`NAME` of the DataflowEndpoint in the resources")
 	flags.StringVar(&f.namespace, "namespace", resource.DefaultNamespace, "`NAME` of the namespace of --endpoint")
 	flags.StringArrayVar(&f.topics, "topic", nil, "`FILTER` of the topics; may be given several times")
 	flags.DurationVar(&f.lateness, "lateness", plan.DefaultLateness, "`DURATION` that the frontier stays behind")
-	flags.StringVar(&f.graphd, "graphd", "", "`HOST:PORT` where graphd serves its health")
 	flags.StringVar(&f.graph, "graph", "", "`NAME` of the graph in graphd, or NAMESPACE/NAME")
 	flags.StringVar(&f.tap, "tap", "", "`NODE` of the graph whose messages are recorded (default its sources)")
 	flags.Uint64Var(&f.count, "count", 0, "`N` messages to end after")
@@ -120,7 +119,7 @@ func (f *recordFlags) run(cmd *cobra.Command, path string) (err error) {
 	var tapped *recording.Player
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
-	if f.graphd == "" {
+	if !f.tapped() {
 		source, err = f.source(logger)
 	} else if tapped, err = f.openTap(ctx); err == nil {
 		defer func() { err = errors.Join(err, tapped.Close()) }()
@@ -207,21 +206,25 @@ func (f *recordFlags) subscribe(ctx context.Context, stop context.CancelCauseFun
 	return errors.Join(err, tap.Close())
 }
 
+// tapped reports whether a graph is recorded, and not a broker. Where graphd is may come
+// from the environment, which says nothing about what is meant.
+func (f *recordFlags) tapped() bool { return f.graphd.given() }
+
 // check refuses flags that don't go together.
 func (f *recordFlags) check() error {
 	if err := f.output.check(); err != nil {
 		return err
 	}
 	switch {
-	case f.graphd != "" && (f.broker != "" || f.endpoint != "" || len(f.files) > 0 || len(f.topics) > 0):
+	case f.tapped() && (f.broker != "" || f.endpoint != "" || len(f.files) > 0 || len(f.topics) > 0):
 		return &usageError{"--graphd goes neither with a broker nor with --topic"}
-	case f.graphd != "" && f.graph == "":
-		return &usageError{"--graph is missing; it is the name of a graph that " + f.graphd + " runs"}
-	case f.graphd == "" && (f.graph != "" || f.tap != ""):
-		return &usageError{"--graphd is missing; it is where graphd serves its health, such as localhost:9600"}
+	case f.tapped() && f.graph == "":
+		return &usageError{"--graph is missing; it is the name of a graph that " + f.graphd.server + " runs"}
+	case !f.tapped() && (f.graph != "" || f.tap != ""):
+		return &usageError{"--graphd is missing; it is where graphd listens, such as localhost:9600"}
 	case f.limit < 0:
 		return &usageError{"--for is not negative"}
-	case f.graphd != "":
+	case f.tapped():
 		return nil
 	case len(f.topics) == 0:
 		return &usageError{"--topic is missing; it is a filter such as 'line3/#'"}
@@ -231,7 +234,7 @@ func (f *recordFlags) check() error {
 		return &usageError{"--broker goes neither with -f nor with --endpoint"}
 	case f.endpoint != "" && len(f.files) == 0:
 		return &usageError{"-f is missing; it names the resources with --endpoint " + f.endpoint}
-	case f.endpoint != "" && (f.tls || f.ca != ""):
+	case f.endpoint != "" && (f.tls || f.graphd.ca != ""):
 		return &usageError{"--tls and --ca go with --broker; the endpoint says for itself how it is reached"}
 	case f.qos != 0 && f.qos != 1:
 		return &usageError{fmt.Sprintf("invalid argument %d for --qos; want 0 or 1", f.qos)}
@@ -250,14 +253,14 @@ func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
 	binding := deploy.Binding{Client: "graphctl-record-" + strings.ToLower(rand.Text()), Logger: logger}
 	if f.broker != "" {
 		binding.Endpoint = &resource.DataflowEndpoint{MQTT: resource.MQTT{
-			Host: f.broker, KeepAlive: time.Minute, TLS: resource.TLS{Disabled: !f.tls && f.ca == ""},
+			Host: f.broker, KeepAlive: time.Minute, TLS: resource.TLS{Disabled: !f.tls && f.graphd.ca == ""},
 		}}
-		if f.ca != "" {
-			text, err := os.ReadFile(f.ca)
+		if f.graphd.ca != "" {
+			text, err := os.ReadFile(f.graphd.ca)
 			if err != nil {
 				return nil, err
 			}
-			binding.CA = &resource.ConfigMap{Data: map[string][]byte{f.ca: text}}
+			binding.CA = &resource.ConfigMap{Data: map[string][]byte{f.graphd.ca: text}}
 		}
 	} else if err := f.find(&binding); err != nil {
 		return nil, err

@@ -154,8 +154,17 @@ func checkRecording(t *testing.T, path string, stdout []byte, any bool) {
 func TestRecordTap(t *testing.T) {
 	var after func(w http.ResponseWriter, r *recording.Recorder) // what happens after three messages
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.URL.Path != "/tap" || request.FormValue("graph") != "plant/g" || request.FormValue("node") != "m" {
-			http.Error(w, "no such graph", http.StatusNotFound)
+		switch request.URL.Path {
+		case "/apis/connectivity.iotoperations.azure.com/v1/namespaces/plant/dataflowgraphs/g":
+			fmt.Fprint(w, "{}")
+			return
+		case "/apis/connectivity.iotoperations.azure.com/v1/namespaces/plant/dataflowgraphs/g/tap":
+			if request.FormValue("node") != "m" {
+				t.Errorf("asked for %s", request.URL)
+			}
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"kind": "Status", "code": 404, "message": "no such graph"}`)
 			return
 		}
 		now := time.Now()

@@ -5,10 +5,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -17,25 +14,19 @@ import (
 
 // openTap opens the tap that the flags name, until ctx ends.
 func (f *recordFlags) openTap(ctx context.Context) (*recording.Player, error) {
-	query := url.Values{"graph": {f.graph}, "node": {f.tap}}
-	address := "http://" + strings.TrimSuffix(strings.TrimPrefix(f.graphd, "http://"), "/") + "/tap?" + query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	client, err := f.graphd.client()
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	namespace, name := f.namespace, f.graph
+	if before, after, ok := strings.Cut(f.graph, "/"); ok {
+		namespace, name = before, after
+	}
+	kind, err := client.FindGraph(ctx, namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode != http.StatusOK {
-		text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return nil, errors.Join(fmt.Errorf("graphd at %s answers %s: %s", f.graphd, response.Status, strings.TrimSpace(string(text))), err, response.Body.Close())
-	}
-	p, err := recording.NewPlayer(f.graphd, response.Body)
-	if err != nil {
-		return nil, errors.Join(err, response.Body.Close())
-	}
-	return p, nil
+	return client.Tap(ctx, kind, namespace, name, 0, f.tap)
 }
 
 // copyTap writes what comes from a tap until ctx ends, there is enough, or the graph has

@@ -183,6 +183,17 @@ func (o *outputFlag) print(w io.Writer, text string, value any) error {
 	return err
 }
 
+// printLine prints text, which ends its line, or value as JSON in a line.
+func (o *outputFlag) printLine(w io.Writer, text string, value any) error {
+	if o.format == "json" {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return e.Encode(value)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
 func printJSON(w io.Writer, value any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -23,13 +23,17 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.AddCommand(
+		newApply(),
 		newAttach(),
 		newBuild(),
 		newCopy(),
 		newDelete(),
+		newDescribe(),
+		newGet(),
 		newInspect(),
 		newLogin(),
 		newLogout(),
+		newLogs(),
 		newNew(),
 		newPlan(),
 		newPull(),
@@ -42,6 +46,7 @@ func newRoot() *cobra.Command {
 		newRun(),
 		newSign(),
 		newTags(),
+		newTap(),
 		newTest(),
 		newValidate(),
 		newVerify(),

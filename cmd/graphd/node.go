@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
+	"github.com/wasm-graph/graphd/cmd/internal/history"
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/processor"
@@ -17,6 +19,7 @@ import (
 // node is everything that graphs on this machine share.
 type node struct {
 	telemetry  *telemetry
+	history    *history.History
 	compiler   *wiring.Compiler
 	deployment *deploy.Deployment
 }
@@ -28,7 +31,8 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 	artifacts func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error),
 	windows func(resource.Key) (window.Store, error),
 ) (_ *node, err error) {
-	n := &node{}
+	n := &node{history: history.New(time.Now)}
+	logger = slog.New(n.history.Handler(logger.Handler()))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))
@@ -63,11 +67,12 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 		HLC:    clock,
 		Meter:  n.telemetry.meter,
 		Logger: logger,
+		Events: n.history.Tell,
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Logger: logger})
+	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Logger: logger, Events: n.history.Tell})
 	return n, nil
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,43 +12,57 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasm-graph/graphd/cmd/internal/api"
+	"github.com/wasm-graph/graphd/cmd/internal/wanted"
 	"github.com/wasm-graph/graphd/cmd/internal/wiring"
-	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
 
 // runFlags are the flags of graphd run.
 type runFlags struct {
-	files   []string
-	addr    string
-	dataDir string
-	log     logFlags
+	files     []string
+	addr      string
+	tlsCert   string
+	tlsKey    string
+	tokenFile string
+	dataDir   string
+	log       logFlags
 }
 
 func newRunCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run -f FILE|DIR",
+		Use:   "run [-f FILE|DIR]",
 		Short: "Run the graphs that resources describe",
 		Long: `Run reads resources from YAML files, or all of a folder, and runs the graphs among
 them until it gets SIGTERM or SIGINT; then it finishes what it has taken and
 exits 0, and a second one ends it at once. It reads the files again when they have
 changed, and at once on SIGHUP: only what has changed is replaced. Files with faults
-change nothing; /status says what is wrong with them.
+change nothing; /status, and graphctl get, say what is wrong with them.
+
+It also runs what graphctl apply gives it, beside the files or without any, and keeps
+that in the data folder: it is there again after a restart. Objects in files are
+changed in the files, and applied ones by graphctl.
 
 A tag that is moved is noticed, too (graphd.io/follow-interval, 60s by default). What a
 graph does is swapped without a reconnect, and without losing or repeating a message;
 what can't take its place is refused, and what was before goes on.
 
-http://ADDR serves /healthz, /readyz, /status and /metrics; and to clients on this
-machine /tap, which graphctl record --graphd reads.`,
+ADDR serves /healthz and /readyz for anybody, and /status, /metrics and what graphctl
+talks to for who may: everybody on this machine but pages in its browser. With
+--token-file it is who shows the token ("Authorization: Bearer TOKEN"). An ADDR
+that other machines reach needs the token, and TLS. The token and the certificate
+are read again when their files change.`,
+		Example: "  graphd run -f samples/temperature/resources\n" +
+			"  graphd run                                      # and graphctl apply -f FILE\n" +
+			"  graphd run --addr :9600 --tls-cert cert.pem --tls-key key.pem --token-file token",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := f.log.logger(cmd.ErrOrStderr())
@@ -57,37 +72,68 @@ machine /tap, which graphctl record --graphd reads.`,
 			return f.run(cmd.Context(), logger)
 		},
 	}
-	cmd.Flags().StringSliceVarP(&f.files, "file", "f", nil, "file or folder of resources; may be given several times")
-	cmd.Flags().StringVar(&f.addr, "addr", "127.0.0.1:9600", "where to serve health and metrics; port 0 takes a free one")
-	cmd.Flags().StringVar(&f.dataDir, "data-dir", "graphd-data", "folder for what has to outlive the process")
+	flags := cmd.Flags()
+	flags.StringSliceVarP(&f.files, "file", "f", nil, "file or folder of resources; may be given several times")
+	flags.StringVar(&f.addr, "addr", api.DefaultAddress, "where to serve health, metrics and graphctl; port 0 takes a free one")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "`FILE` with the certificate to serve TLS with, and those between it and its authority, PEM")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "`FILE` with the certificate's key, PEM")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token that clients have to show")
+	flags.StringVar(&f.dataDir, "data-dir", "graphd-data", "folder for what has to outlive the process")
 	f.log.add(cmd, "info")
-	if err := cmd.MarkFlagRequired("file"); err != nil {
-		panic(err) // the flag is defined above
-	}
 	return cmd
 }
 
-// load reads and checks the resources.
-func (f *runFlags) load(logger *slog.Logger) (*resource.Set, error) {
-	set, problems, err := resource.Load(f.files...)
+// access returns who may ask, and how they are spoken to; nil is without TLS.
+func (f *runFlags) access() (*api.Guard, *tls.Config, error) {
+	guard := &api.Guard{}
+	var secure *tls.Config
+	switch {
+	case (f.tlsCert == "") != (f.tlsKey == ""):
+		return nil, nil, errors.New("--tls-cert and --tls-key go together")
+	case !api.Loopback(f.addr) && (f.tlsCert == "" || f.tokenFile == ""):
+		return nil, nil, fmt.Errorf("--addr %s is reached from other machines: give --tls-cert, --tls-key and --token-file, or listen on 127.0.0.1", f.addr)
+	}
+	if f.tokenFile != "" {
+		var err error
+		if guard.Token, err = api.OpenToken(f.tokenFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	if f.tlsCert != "" {
+		certificate, err := api.OpenCertificate(f.tlsCert, f.tlsKey)
+		if err != nil {
+			return nil, nil, err
+		}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get}
+	}
+	return guard, secure, nil
+}
+
+// open reads what is wanted.
+func (f *runFlags) open(logger *slog.Logger) (*wanted.Store, error) {
+	objects, warnings, err := wanted.Open(wanted.Config{Paths: f.files, File: filepath.Join(f.dataDir, "applied.yaml")})
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(problems.Err(), deploy.CheckOptions(set).Err()); err != nil {
-		return nil, fmt.Errorf("the resources have faults:\n%w", err)
-	}
-	for _, w := range problems.Warnings() {
+	for _, w := range warnings {
 		logger.Warn(w.Error())
 	}
-	if len(set.Graphs) == 0 {
-		return nil, fmt.Errorf("there is no DataflowGraph in %v", f.files)
+	if len(objects.Set().Graphs) == 0 {
+		if len(f.files) > 0 {
+			return nil, fmt.Errorf("there is no DataflowGraph in %v; leave -f out to wait for graphctl apply", f.files)
+		}
+		logger.Info("there is nothing to run yet; graphctl apply -f FILE gives it something")
 	}
-	return set, nil
+	return objects, nil
 }
 
 func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
+	guard, secure, err := f.access()
+	if err != nil {
+		return err
+	}
 	files := newWatch(f.files)
-	set, err := f.load(logger)
+	objects, err := f.open(logger)
 	if err != nil {
 		return err
 	}
@@ -102,8 +148,8 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
-	var refused atomic.Pointer[string]
-	stop, err := serve(f.addr, n.telemetry.handler(n.deployment, &refused, logger), logger)
+	server := api.NewServer(api.ServerConfig{Wanted: objects, Runtime: n.deployment, History: n.history, Logger: logger})
+	stop, err := serve(f.addr, secure, n.handler(guard, objects, server), logger)
 	if err != nil {
 		return err
 	}
@@ -112,10 +158,10 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	wanted := make(chan *resource.Set, 1)
-	wanted <- set
+	sets := make(chan *resource.Set, 1)
+	sets <- objects.Set()
 	var deployment sync.WaitGroup
-	deployment.Go(func() { n.deployment.Run(ctx, wanted) })
+	deployment.Go(func() { n.deployment.Run(ctx, sets) })
 	defer deployment.Wait()
 	looks := time.NewTicker(lookEvery)
 	defer looks.Stop()
@@ -124,6 +170,14 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		case <-ctx.Done():
 			logger.Info("stopping")
 			return nil
+		case <-objects.Changed():
+			set := objects.Set()
+			n.history.Retain(func(graph resource.Key) bool { return set.Graphs[graph] != nil })
+			select {
+			case sets <- set:
+			case <-ctx.Done():
+			}
+			continue
 		case <-looks.C:
 			if !files.changed() {
 				continue
@@ -131,40 +185,49 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		case <-reload:
 			files.take()
 		}
-		set, err := f.load(logger)
+		warnings, err := objects.Reload()
 		if err != nil {
 			logger.Error("resources not taken over; what runs goes on", "error", err)
-			text := err.Error()
-			refused.Store(&text)
 			continue
 		}
-		refused.Store(nil)
-		select {
-		case wanted <- set:
-			logger.Info("resources read again")
-		case <-ctx.Done():
+		for _, w := range warnings {
+			logger.Warn(w.Error())
 		}
+		logger.Info("resources read again")
 	}
 }
 
 // farewell bounds how long clients that are being answered keep graphd from ending.
 const farewell = 2 * time.Second
 
-// serve serves HTTP on addr until the returned function is called.
-func serve(addr string, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
+// serve serves HTTP on addr until the returned function is called; with secure set, HTTPS.
+func serve(addr string, secure *tls.Config, handler http.Handler, logger *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve health and metrics: %w; choose another address with --addr", err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	scheme := "http://"
+	if secure != nil {
+		scheme, secure = "https://", secure.Clone()
+		secure.NextProtos = []string{"http/1.1"}
+		listener = tls.NewListener(listener, secure)
+	}
+	// What streams to a client ends when the server does.
+	streams, end := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return streams },
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error("health and metrics are not served any more", "error", err)
 		}
 	})
-	logger.Info("serving health and metrics", "address", "http://"+listener.Addr().String())
+	logger.Info("serving health and metrics", "address", scheme+listener.Addr().String())
 	return func() {
+		end()
 		// A tap of a graph that has ended still has its end to write.
 		ctx, cancel := context.WithTimeout(context.Background(), farewell)
 		defer cancel()

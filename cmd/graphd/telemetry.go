@@ -4,10 +4,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/wasm-graph/graphd/cmd/internal/api"
+	"github.com/wasm-graph/graphd/cmd/internal/wanted"
 	"github.com/wasm-graph/graphd/engine/deploy"
 )
 
@@ -41,37 +42,48 @@ func newTelemetry() (*telemetry, error) {
 	return &telemetry{provider: provider, meter: provider.Meter("graphd"), registry: registry}, nil
 }
 
-// handler serves what others want to know about this process.
+// handler serves what others want to know about this process, and what they tell it.
 //
-//	/healthz  200 while the process is alive
-//	/readyz   200 while every graph runs and is connected, else 503
-//	/status   how each resource is, and why resources are not taken over, as JSON
-//	/metrics  measurements, for Prometheus
-//	/tap      a recording of what flows through a graph, to this machine; see taps
+//	/healthz      200 while the process is alive
+//	/readyz       200 while every graph runs and is connected, else 503
+//	/status       how each resource is, and why resources are not taken over, as JSON
+//	/metrics      measurements, for Prometheus
+//	/api/, /apis/ what graphctl talks to; see package api
 //
-// refused says what is wrong with the resources that were read last; nil: nothing.
-func (t *telemetry) handler(d *deploy.Deployment, refused *atomic.Pointer[string], logger *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+// The first two are for anybody: they say nothing but whether all is well. Everything else is
+// for those whom the guard lets in.
+func (n *node) handler(guard *api.Guard, objects *wanted.Store, server *api.Server) http.Handler {
+	d := n.deployment
+	open, mux := http.NewServeMux(), http.NewServeMux()
+	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	open.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := d.Ready(); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, err)
+			if guard.Token != nil {
+				err = errors.New("not ready; /status says why")
+			}
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		var refused *string
+		if err := objects.Refused(); err != nil {
+			text := err.Error()
+			refused = &text
+		}
 		w.Header().Set("Content-Type", "application/json")
 		// A reader that has gone away is its own affair.
 		_ = json.NewEncoder(w).Encode(struct {
 			Resources []deploy.Status `json:"resources"`
 			Refused   *string         `json:"refusedResources,omitempty"`
-		}{append([]deploy.Status{}, d.Status()...), refused.Load()})
+		}{append([]deploy.Status{}, d.Status()...), refused})
 	})
-	mux.Handle("GET /tap", &taps{deployment: d, logger: logger})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{}))
-	return mux
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.telemetry.registry, promhttp.HandlerOpts{}))
+	mux.Handle("/api/", server)
+	mux.Handle("/apis/", server)
+	open.Handle("/", guard.Protect(mux))
+	return open
 }

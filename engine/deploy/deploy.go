@@ -76,6 +76,8 @@ type Want struct {
 	Grouped bool
 
 	set     atomic.Pointer[resource.Set]
+	changes atomic.Uint64 // of set
+	tried   atomic.Uint64 // the changes up to which something has come of it
 	changed chan struct{} // has room for one signal
 	retired chan struct{}
 	retire  sync.Once
@@ -111,11 +113,22 @@ func (w *Want) Set() *resource.Set { return w.set.Load() }
 // Change makes it the graph of another set, and tells who receives from Changed.
 func (w *Want) Change(set *resource.Set) {
 	w.set.Store(set)
+	w.changes.Add(1)
 	select {
 	case w.changed <- struct{}{}:
 	default: // it will be seen
 	}
 }
+
+// attempt returns what is to be called once Set, as it is now or is going to be, runs or
+// is refused.
+func (w *Want) attempt() (done func()) {
+	changes := w.changes.Load()
+	return func() { w.tried.Store(changes) }
+}
+
+// changing reports whether nothing has come yet of the last change.
+func (w *Want) changing() bool { return w.tried.Load() != w.changes.Load() }
 
 // Changed receives after Set has changed, once for all changes before.
 func (w *Want) Changed() <-chan struct{} { return w.changed }
@@ -140,6 +153,7 @@ type instance struct {
 type condition struct {
 	health   Health
 	retiring bool
+	want     *Want
 	probe    func() engine.Health // nil while the graph doesn't run
 	graph    *engine.Graph        // the same
 	failed   *engine.EndError     // the end that it failed at; nil: none, or another reason
@@ -170,6 +184,14 @@ type forgetful struct{}
 
 func (forgetful) Load() (map[resource.Key]int, error) { return map[resource.Key]int{}, nil }
 func (forgetful) Store(map[resource.Key]int) error    { return nil }
+
+// Set returns the set that what runs was made equal to last; nil: none. It may be called
+// from any goroutine.
+func (d *Deployment) Set() *resource.Set {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.set
+}
 
 // Graph returns the instance with that number, from 0, of the graph of that key, or nil
 // where it doesn't run. It may be called from any goroutine.
@@ -297,7 +319,7 @@ func (f *fleet) start(ctx context.Context, i instance, of form, set *resource.Se
 	r := &runner{want: NewWant(i.Key, set), ends: of.ends, shape: of.shape, cancel: cancel, ended: make(chan struct{})}
 	r.want.Instance, r.want.Grouped = i.number, f.counts[i.Key] > 0
 	f.running[i] = r
-	f.deployment.report(i, &condition{health: starting()})
+	f.deployment.report(i, &condition{health: starting(), want: r.want})
 	if of.retires {
 		r.want.Retire()
 		f.deployment.retire(i)
@@ -386,7 +408,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) (retired bool) {
 	for {
 		began := time.Now()
 		err := d.config.Launch(ctx, want, func(probe func() engine.Health, graph *engine.Graph) {
-			d.report(i, &condition{health: starting(), probe: probe, graph: graph})
+			d.report(i, &condition{health: starting(), want: want, probe: probe, graph: graph})
 		})
 		if ctx.Err() != nil {
 			if err != nil {
@@ -404,7 +426,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) (retired bool) {
 			err = errors.New("the graph ended by itself")
 		}
 		message, reason := err.Error(), failureOf(err).Reason
-		failed := &condition{health: Health{State: engine.Unavailable, Reason: reason, Message: message}}
+		failed := &condition{want: want, health: Health{State: engine.Unavailable, Reason: reason, Message: message}}
 		errors.As(err, &failed.failed)
 		d.report(i, failed)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)

@@ -141,10 +141,12 @@ func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() 
 }
 
 func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) (err error) {
+	done := want.attempt()
 	b := l.bind(want.Set(), want.Key)
 	r := &running{launcher: l, want: want, bound: b, logger: b.logger}
 	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
 	if r.current, err = l.prepare(ctx, b); err != nil {
+		done()
 		return err
 	}
 	r.tried = r.current.tags
@@ -173,6 +175,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	defer unobserve()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
 	l.config.Events(Event{Graph: want.Key, Instance: want.Instance, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})
+	done()
 	up(r.health, r.graph)
 
 	following, stop := context.WithCancel(ctx)

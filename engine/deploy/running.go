@@ -215,12 +215,18 @@ func (r *running) moved(ctx context.Context) bool {
 // attempt has what is wanted take the place of what runs, or notes why not. It is tried
 // again when something changes; also without that, where an artifact could not be had.
 func (r *running) attempt(ctx context.Context) {
+	done := r.want.attempt()
 	b := r.launcher.bind(r.want.Set(), r.want.Key)
 	next, err := r.launcher.prepare(ctx, b)
 	if ctx.Err() != nil {
 		r.release(ctx, next)
 		return // another attempt follows, or the end
 	}
+	defer func() {
+		if ctx.Err() == nil {
+			done()
+		}
+	}()
 	same := err == nil && next.identity == r.current.identity
 	r.note(next, nil)
 	r.preparing.Store(false)

@@ -21,6 +21,8 @@ type Status struct {
 	// Instances are those of a Dataflow or a DataflowGraph that has several, in order.
 	Instances []InstanceStatus `json:"instances,omitempty"`
 
+	// Changing says that a graph is wanted to be something else, of which nothing has come yet.
+	Changing bool `json:"changing,omitempty"`
 	// Disabled says that a graph is not to run.
 	Disabled bool `json:"disabled,omitempty"`
 }
@@ -218,6 +220,7 @@ func (d *Deployment) graphStatus(g *resource.DataflowGraph) Status {
 		}
 		s.Instances = append(s.Instances, InstanceStatus{i.number, c.retiring, c.health})
 		if !c.retiring {
+			s.Changing = s.Changing || c.want.changing()
 			views = append(views, view{i.number, fmt.Sprintf("instance %d", i.number), c.health})
 		}
 	}

@@ -62,7 +62,7 @@ func (o *Outcomes) add(origin *message.Message, outcome string) {
 func asLine(m *message.Message) string {
 	var b bytes.Buffer
 	if err := NewWriter(&b).Write(Of(m)); err != nil {
-		return content(m).String()
+		return ContentOf(m).String()
 	}
 	return strings.TrimSpace(b.String())
 }

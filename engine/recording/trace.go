@@ -160,7 +160,7 @@ func (t *Trace) close(e schedule.Event, here place) {
 	s := Step{Of: name, Operation: e.Operation, Event: e.Kind.String(), What: "closed, with nothing left in it", Time: instant(e.At.Millis)}
 	if e.Message != nil {
 		t.names[e.Origin] = name
-		s.What, s.Output = "closed", content(e.Message)
+		s.What, s.Output = "closed", ContentOf(e.Message)
 	}
 	t.steps = append(t.steps, s)
 }
@@ -171,12 +171,12 @@ func (t *Trace) step(e schedule.Event, name string, here place) {
 	end := func(how, detail string) { t.ends = append(t.ends, End{name, how, e.Operation, detail}) }
 	switch e.Kind {
 	case schedule.Arrived:
-		s.What, s.Output = "arrived", content(e.Message)
+		s.What, s.Output = "arrived", ContentOf(e.Message)
 		if e.Moved {
 			s.What = "arrived late, and was moved to the frontier"
 		}
 	case schedule.Reached:
-		s.What, s.Input = "was given it", content(e.Message)
+		s.What, s.Input = "was given it", ContentOf(e.Message)
 	case schedule.Called:
 		t.answer(e, name)
 		return
@@ -193,7 +193,7 @@ func (t *Trace) step(e schedule.Event, name string, here place) {
 		window := fmt.Sprintf("window %s of %s", instant(e.At.Millis), e.Operation)
 		t.windows[here] = window
 		delete(t.held, holding{here, e.Origin})
-		s.What, s.Output = "folded it into "+window, content(e.Result)
+		s.What, s.Output = "folded it into "+window, ContentOf(e.Result)
 		end("folded", "into "+window)
 	case schedule.Sent:
 		s.What = "sent it"
@@ -225,7 +225,7 @@ func (t *Trace) answer(e schedule.Event, name string) {
 	case e.Err != nil:
 		s.What += "; failed: " + firstLine(e.Err)
 	case e.Result != nil:
-		s.Output = content(e.Result)
+		s.Output = ContentOf(e.Result)
 	case e.Until != hlc.Timestamp{}:
 		s.What += ", answered " + instant(e.Until.Millis)
 	default:
@@ -238,7 +238,8 @@ func firstLine(err error) string {
 	return line
 }
 
-func content(m *message.Message) *Content {
+// ContentOf returns what is shown of a message.
+func ContentOf(m *message.Message) *Content {
 	c := &Content{Topic: m.Topic, ContentType: m.ContentType, Timestamp: m.Time.String()}
 	if isText(m.Payload) {
 		c.Payload = string(m.Payload)
