@@ -43,7 +43,7 @@ func (i *Instance) leave() {
 
 // tick is called by a guest that has used up its quantum: stack holds what is left
 // (zero or less) and gets the next quantum. Being a Go function, it is also where
-// the garbage collector can stop the guest.
+// the garbage collector can stop the guest, and where other goroutines get their turn.
 func tick(ctx context.Context, stack []uint64) {
 	cc := ctx.(*callContext)
 	i := cc.instance

@@ -155,7 +155,7 @@ func TestSameBytes(t *testing.T) {
 }
 
 // TestTurns sees how much fuel a guest gets at a time: a gigabyte of memory.fill, at
-// eight bytes a unit, takes five hundred turns.
+// four bytes a unit, takes a thousand turns.
 func TestTurns(t *testing.T) {
 	const turn, turns = 1 << 18, 256
 	for _, tt := range []struct {

@@ -79,6 +79,9 @@ type HostFunc struct {
 	Name string // export name
 	Type FuncType
 	Call func(ctx context.Context, stack []uint64)
+	// Yield says that a guest calls this when it has computed for long: before Call, the
+	// engine lets other goroutines run, where the guest would hold them up.
+	Yield bool
 }
 
 // Limits bound the instances of one store. The zero value means the engine's own

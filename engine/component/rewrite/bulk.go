@@ -87,7 +87,7 @@ func (w *writer) bulkOperation(in instr) bulkOperation {
 		value: core.I32,
 		emit:  func(a *assembler) { a.b = append(a.b, w.data[in.at:in.end]...) },
 		to:    memorySize,
-		chunk: chunk, unitShift: 3,
+		chunk: chunk, unitShift: bulkShift,
 	}
 	table := func(index uint32) func(*assembler) {
 		return func(a *assembler) {

@@ -59,7 +59,7 @@ import (
 
 // Version names the instrumentation. It changes when the same input is rewritten
 // differently, and so is a part of every key under which output is cached.
-const Version = "8"
+const Version = "9"
 
 // Name is a two-level import name.
 type Name struct {

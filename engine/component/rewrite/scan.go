@@ -62,7 +62,7 @@ type call struct {
 const (
 	freeWeight   = 32   // a function at most this heavy is paid for by its callers
 	splitWeight  = 48   // a branch of code at least this heavy is paid on its own
-	bytesPerUnit = 8    // of a bulk operation; elements of a table have 8 bytes
+	bulkShift    = 2    // a bulk operation costs a unit for each 1 << bulkShift bytes, or element of a table
 	freelyMerged = 96   // branches too light to be paid on their own are paid fully up to this sum
 	shortSize    = 128  // bytes of code of a short loop, which weighs less than splitWeight
 	bulkInline   = 1024 // a bulk operation of a constant length up to this stays as it is
@@ -389,7 +389,7 @@ func inlineLength(in, last instr) (uint32, bool) {
 	}
 	switch in.op {
 	case opMemoryInit, opMemoryCopy, opMemoryFill:
-		return uint32(last.n) / bytesPerUnit, true
+		return uint32(last.n) >> bulkShift, true
 	case opTableInit, opTableCopy, opTableFill, opTableGrow:
 		return uint32(last.n), true
 	}

@@ -197,6 +197,22 @@ func TestFuelIsDeterministic(t *testing.T) {
 	}
 }
 
+// Bulk operations are paid by their length: four bytes a unit.
+func TestBulkFuel(t *testing.T) {
+	h := &host{tick: func(int64) int64 { return 1 }}
+	i := instantiate(t, coretest.Open(t), instrument(t, semantics), h)
+	const length = 10_000
+	for name, args := range map[string][]uint64{"fill": {0, 7, length}, "copy": {length, 0, length}} {
+		h.used = 0
+		if err := i.Func(name).Call(t.Context(), args); err != nil {
+			t.Fatal(err)
+		}
+		if h.used < length/4 || h.used > length/4+100 {
+			t.Errorf("%s of %d bytes used %d units", name, length, h.used)
+		}
+	}
+}
+
 // The turns of a short loop are paid several at a time: fuel grows in steps, and never
 // by less than the work.
 func TestShortLoopsArePaidInSteps(t *testing.T) {

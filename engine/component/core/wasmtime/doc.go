@@ -21,7 +21,7 @@
 // A guest runs on the stack of the operating system's thread that its caller's
 // goroutine happens to be on, and the thread is busy until the guest returns; the
 // scheduler runs other goroutines on others, and the garbage collector doesn't
-// wait. A host function runs on the caller's goroutine, locked to that thread, and
+// wait, so that nothing needs a guest to yield. A host function runs on the caller's goroutine, locked to that thread, and
 // may call back into the store. It may panic, which the engine turns into a trap,
 // but must not end its goroutine (runtime.Goexit, testing.T.FailNow): that would
 // leave the guest's frames behind, so it ends the process.

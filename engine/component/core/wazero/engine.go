@@ -130,7 +130,7 @@ func (e *Engine) CompileHost(ctx context.Context, funcs []core.HostFunc) (core.M
 		}
 		seen[f.Name] = true
 		builder.NewFunctionBuilder().
-			WithGoModuleFunction(hostFunc(f.Call), valueTypes(f.Type.Params), valueTypes(f.Type.Results)).
+			WithGoModuleFunction(hostFunc(f), valueTypes(f.Type.Params), valueTypes(f.Type.Results)).
 			Export(f.Name)
 	}
 	code, err := builder.Compile(ctx)
@@ -141,12 +141,19 @@ func (e *Engine) CompileHost(ctx context.Context, funcs []core.HostFunc) (core.M
 }
 
 // hostFunc gives a host function the context of the guest call that led to it.
-func hostFunc(call func(context.Context, []uint64)) api.GoModuleFunc {
+//
+// To yield, it goes to the end of the scheduler's queue. A guest is a goroutine that
+// never waits, and would have its processor for ten milliseconds otherwise, whoever waits
+// for that: of the steps of a garbage collection each.
+func hostFunc(f core.HostFunc) api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		if link, ok := ctx.(*linkContext); ok {
 			ctx = link.caller
 		}
-		call(ctx, stack)
+		if f.Yield {
+			runtime.Gosched()
+		}
+		f.Call(ctx, stack)
 	}
 }
 

@@ -5,6 +5,8 @@ package wazero_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/wasm-graph/graphd/engine/component/core"
@@ -76,5 +78,32 @@ func TestMemoryIsReturned(t *testing.T) {
 		if err := store.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A host function for which a guest yields is called after the goroutines that wait for
+// a processor.
+func TestYield(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	e := open(t, wazero.Config{})
+	var ran, ranBefore atomic.Bool
+	host, err := e.CompileHost(t.Context(), []core.HostFunc{
+		{Name: "f", Yield: true, Call: func(context.Context, []uint64) { ranBefore.Store(ran.Load()) }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := e.NewStore(core.Limits{})
+	defer store.Close(context.Background())
+	i, err := store.Instantiate(t.Context(), host, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ran.Store(true) // has no processor before this goroutine leaves its own
+	if err := i.Func("f").Call(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !ranBefore.Load() {
+		t.Error("a goroutine that waits had no turn")
 	}
 }
