@@ -116,7 +116,7 @@ func (f *demoFlags) run(ctx context.Context, stdout io.Writer, logger *slog.Logg
 	whole := context.WithoutCancel(ctx)
 	n, err := newNode(whole, uuid.NewString(), logger, wiring.CompiledDir(""), func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error) {
 		return artifacts, nil
-	}, nil)
+	}, nil, nil)
 	if err != nil {
 		return err
 	}

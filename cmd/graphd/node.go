@@ -26,10 +26,11 @@ type node struct {
 
 // newNode puts a node together; id is the origin of the time stamps it makes, compiled
 // the folder for compiled code, artifacts opens registries, and windows opens window
-// stores: nil keeps windows in memory.
+// stores: nil keeps windows in memory. counts keeps numbers of instances; nil: nothing.
 func newNode(ctx context.Context, id string, logger *slog.Logger, compiled string,
 	artifacts func(*resource.Set, *resource.RegistryEndpoint) (deploy.Artifacts, error),
 	windows func(resource.Key) (window.Store, error),
+	counts deploy.Counts,
 ) (_ *node, err error) {
 	n := &node{history: history.New(time.Now)}
 	logger = slog.New(n.history.Handler(logger.Handler()))
@@ -72,7 +73,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 	if err != nil {
 		return nil, err
 	}
-	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Logger: logger, Events: n.history.Tell})
+	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Counts: counts, Logger: logger, Events: n.history.Tell})
 	return n, nil
 }
 

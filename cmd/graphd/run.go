@@ -143,7 +143,7 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	}
 	// What is running is stopped in order, so it must outlive ctx.
 	whole := context.WithoutCancel(ctx)
-	n, err := newNode(whole, id, logger, wiring.CompiledDir(f.dataDir), wiring.NewRegistries(wiring.ArtifactDir(f.dataDir), logger).Artifacts, wiring.Windows(f.dataDir))
+	n, err := newNode(whole, id, logger, wiring.CompiledDir(f.dataDir), wiring.NewRegistries(wiring.ArtifactDir(f.dataDir), logger).Artifacts, wiring.Windows(f.dataDir), wiring.NewCounts(f.dataDir))
 	if err != nil {
 		return err
 	}

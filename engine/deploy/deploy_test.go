@@ -95,19 +95,22 @@ func (s *stage) setFailure(graph string, err error) {
 }
 
 func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() engine.Health, *engine.Graph)) error {
-	key := want.Key
+	key, name := want.Key, want.Key.Name
+	if want.Instance > 0 {
+		name += fmt.Sprint("#", want.Instance)
+	}
 	s.mu.Lock()
-	err := s.fail[key.Name]
+	err := s.fail[name]
 	s.mu.Unlock()
 	if err != nil {
-		s.note("%s fails", key.Name)
+		s.note("%s fails", name)
 		return err
 	}
-	s.note("%s runs %s", key.Name, want.Set().Graphs[key].Graphs[0].Artifact)
+	s.note("%s runs %s", name, want.Set().Graphs[key].Graphs[0].Artifact)
 	up(func() engine.Health {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if reason := s.ill[key.Name]; reason != "" {
+		if reason := s.ill[name]; reason != "" {
 			return engine.Health{State: engine.Degraded, Reason: reason}
 		}
 		return engine.Health{State: engine.Available}
@@ -115,10 +118,19 @@ func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() en
 	for {
 		select {
 		case <-want.Changed():
-			s.note("%s becomes %s", key.Name, want.Set().Graphs[key].Graphs[0].Artifact)
+			s.note("%s becomes %s", name, want.Set().Graphs[key].Graphs[0].Artifact)
+		case <-want.Retired():
+			s.note("%s retires", name)
+			select {
+			case <-time.After(time.Minute): // it finishes
+				s.note("%s has retired", name)
+			case <-ctx.Done():
+				s.note("%s drained early", name)
+			}
+			return nil
 		case <-ctx.Done():
 			time.Sleep(2 * time.Second) // it drains
-			s.note("%s drained", key.Name)
+			s.note("%s drained", name)
 			return nil
 		}
 	}
@@ -126,8 +138,13 @@ func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() en
 
 // start runs a Deployment until the test ends.
 func start(t *testing.T) (*stage, *deploy.Deployment, chan<- *resource.Set, context.CancelFunc) {
+	return startWith(t, nil)
+}
+
+// startWith runs a Deployment that remembers how many instances there were.
+func startWith(t *testing.T, counts deploy.Counts) (*stage, *deploy.Deployment, chan<- *resource.Set, context.CancelFunc) {
 	s := &stage{fail: map[string]error{}, ill: map[string]string{}}
-	d := deploy.New(deploy.Config{Launch: s.launch, Events: func(e deploy.Event) {
+	d := deploy.New(deploy.Config{Launch: s.launch, Counts: counts, Events: func(e deploy.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.told = append(s.told, e)

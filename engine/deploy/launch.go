@@ -61,6 +61,9 @@ type Artifact struct {
 // Binding is an endpoint as one node of a graph uses it.
 type Binding struct {
 	Client   string // names the node's session with the endpoint; never changes
+	Group    string // names the node, in all instances of the graph
+	Instance int    // the number of this one, from 0
+	Sharing  Sharing
 	Endpoint *resource.DataflowEndpoint
 	CA       *resource.ConfigMap // of the authorities to trust; nil: those of the system
 	Secret   *resource.Secret    // what the endpoint's authentication refers to; nil: nothing
@@ -68,6 +71,16 @@ type Binding struct {
 	Persistence bool
 	Logger      *slog.Logger
 }
+
+// Sharing says whether the instances of a graph divide what an endpoint has among them.
+type Sharing uint8
+
+// What instances may do.
+const (
+	NeverShared Sharing = iota // there is one instance, and always was
+	Unshared                   // there is one instance, and were more: the session may still share
+	Shared                     // there are several, in the group Binding.Group
+)
 
 // Drivers make the ends of graphs. What they make connects when it is run.
 type Drivers interface {
@@ -142,7 +155,7 @@ func (l *Launcher) Launch(ctx context.Context, want *Want, up func(probe func() 
 
 func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() engine.Health, graph *engine.Graph)) (err error) {
 	done := want.attempt()
-	b := l.bind(want.Set(), want.Key)
+	b := l.bind(want)
 	r := &running{launcher: l, want: want, bound: b, logger: b.logger}
 	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
 	if r.current, err = l.prepare(ctx, b); err != nil {
@@ -178,12 +191,23 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	done()
 	up(r.health, r.graph)
 
-	following, stop := context.WithCancel(ctx)
-	var follower sync.WaitGroup
-	follower.Go(func() { r.follow(following) })
-	defer follower.Wait()
+	working, end := context.WithCancel(ctx)
+	defer end()
+	beside, stop := context.WithCancel(ctx)
+	var companions sync.WaitGroup
+	companions.Go(func() { r.follow(beside) })
+	companions.Go(func() {
+		select {
+		case <-want.Retired():
+			if !ends.retire() {
+				end()
+			}
+		case <-beside.Done():
+		}
+	})
+	defer companions.Wait()
 	defer stop()
-	if err := r.graph.Run(ctx); err != nil {
+	if err := r.graph.Run(working); err != nil {
 		return b.failureOf(err)
 	}
 	return nil
@@ -217,6 +241,9 @@ func (l *Launcher) prepare(ctx context.Context, b *bound) (*version, error) {
 	if v.plan, err = plan.Compose(b.composition(v.parts.graphs), v.options); err != nil {
 		return v, &Failure{ConfigurationFailed, b.place(err)}
 	}
+	if err := b.checkInstances(v.plan); err != nil {
+		return v, &Failure{ConfigurationFailed, err}
+	}
 	if len(v.plan.Unused) > 0 {
 		b.logger.Warn("configuration is used by no operation", "keys", v.plan.Unused)
 	}
@@ -224,16 +251,48 @@ func (l *Launcher) prepare(ctx context.Context, b *bound) (*version, error) {
 	return v, nil
 }
 
-// bound is a graph's resource with those it refers to.
+// bound is a graph's resource with those it refers to, for one instance.
 type bound struct {
-	set    *resource.Set
-	graph  *resource.DataflowGraph
-	logger *slog.Logger
+	set      *resource.Set
+	graph    *resource.DataflowGraph
+	instance int
+	sharing  Sharing
+	logger   *slog.Logger
 }
 
-// bind looks a graph up in a set.
-func (l *Launcher) bind(set *resource.Set, key resource.Key) *bound {
-	return &bound{set: set, graph: set.Graphs[key], logger: l.config.Logger.With("graph", key.String())}
+// bind looks up what is wanted now.
+func (l *Launcher) bind(want *Want) *bound {
+	set := want.Set()
+	b := &bound{set: set, graph: set.Graphs[want.Key], instance: want.Instance, logger: l.config.Logger.With("graph", want.Key.String())}
+	if want.Instance > 0 {
+		b.logger = b.logger.With("instance", want.Instance)
+	}
+	switch {
+	case set.Instances(b.graph) > 1 || want.Instance > 0:
+		b.sharing = Shared
+	case want.Grouped:
+		b.sharing = Unshared
+	}
+	return b
+}
+
+// checkInstances refuses several instances of what holds messages: each would see some of
+// those that belong together.
+func (b *bound) checkInstances(p *plan.Plan) error {
+	count := b.set.Instances(b.graph)
+	if count == 1 || !p.Timed {
+		return nil
+	}
+	for _, n := range p.Nodes {
+		if n.Kind == operator.Delay || n.Kind == operator.Accumulate {
+			return &document.Problem{
+				Severity: document.Error, File: b.graph.File, Position: b.graph.Place,
+				Message: fmt.Sprintf("the profile %q asks for %d instances, and the operation %q of the kind %v would hold in each of them only some of the messages that belong together; "+
+					"give the graph a DataflowProfile with instanceCount: 1", b.graph.Profile, count, n.Operation, n.Kind),
+			}
+		}
+	}
+	return nil
 }
 
 // name is what the graph is called in logs and metrics, unique among all: its own
@@ -376,8 +435,15 @@ func (b *bound) binding(endpoint, node string) (Binding, error) {
 	if ns := b.graph.Namespace; ns != resource.DefaultNamespace {
 		prefix += "-" + ns
 	}
+	instance := ""
+	if b.instance > 0 { // no name has an underscore, so no other graph's session is called so
+		instance = fmt.Sprintf("_%d", b.instance)
+	}
 	binding := Binding{
-		Client:      prefix + "-" + b.graph.Name + "-" + node,
+		Client:      prefix + "-" + b.graph.Name + instance + "-" + node,
+		Group:       prefix + "-" + b.graph.Name + "-" + node,
+		Instance:    b.instance,
+		Sharing:     b.sharing,
 		Endpoint:    e,
 		Persistence: b.graph.RequestPersistence,
 		Logger:      b.logger.With("endpoint", endpoint, "node", node),
@@ -548,6 +614,20 @@ type ends struct {
 	sources    []endpoint.Source
 	sinks      []endpoint.Sink
 	deadLetter endpoint.Sink // nil: none
+}
+
+// retire has the sources come to their end. It returns false where one of them can't,
+// and leaves nothing that others would miss.
+func (e *ends) retire() bool {
+	all := true
+	for _, s := range e.sources {
+		if r, ok := s.(endpoint.Retirer); ok {
+			r.Retire()
+		} else {
+			all = false
+		}
+	}
+	return all
 }
 
 // connect makes the graph's ends.

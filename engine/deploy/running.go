@@ -153,7 +153,7 @@ func (r *running) prove(v *version, again bool) {
 		return
 	}
 	r.proven = true
-	b := r.launcher.bind(r.want.Set(), r.want.Key)
+	b := r.launcher.bind(r.want)
 	for t, digest := range v.tags {
 		artifacts, err := r.launcher.artifacts(b, t.registry)
 		if err != nil {
@@ -166,7 +166,7 @@ func (r *running) prove(v *version, again bool) {
 // interval is the time to the next look at the tags; jittered, so that graphs that were
 // started together don't ask together.
 func (r *running) interval() time.Duration {
-	options, faults := r.launcher.bind(r.want.Set(), r.want.Key).options()
+	options, faults := r.launcher.bind(r.want).options()
 	if faults != nil {
 		options = plan.Options{} // said when it was tried
 	}
@@ -185,7 +185,7 @@ func (r *running) moved(ctx context.Context) bool {
 	if tried == nil {
 		return true
 	}
-	b := r.launcher.bind(r.want.Set(), r.want.Key)
+	b := r.launcher.bind(r.want)
 	opened := map[string]Artifacts{}
 	for t, before := range tried {
 		artifacts := opened[t.registry]
@@ -216,7 +216,7 @@ func (r *running) moved(ctx context.Context) bool {
 // again when something changes; also without that, where an artifact could not be had.
 func (r *running) attempt(ctx context.Context) {
 	done := r.want.attempt()
-	b := r.launcher.bind(r.want.Set(), r.want.Key)
+	b := r.launcher.bind(r.want)
 	next, err := r.launcher.prepare(ctx, b)
 	if ctx.Err() != nil {
 		r.release(ctx, next)

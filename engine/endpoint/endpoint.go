@@ -78,6 +78,16 @@ type Source interface {
 	Connected() bool
 }
 
+// Retirer is a Source that may be one of several among which a peer divides messages, and
+// that can leave them for good.
+type Retirer interface {
+	// Retire makes the source give up its share of what is to come, and deliver what the
+	// peer keeps for it alone. Once all of that is settled, nothing of the source is left
+	// at the peer, and Run returns nil. It may be called from any goroutine, also before
+	// Run; a second call does nothing.
+	Retire()
+}
+
 // Sink is where messages go. It takes their properties as they are: the message
 // time is in there already, as the user property StampProperty, which the engine
 // has put in before Send. What is sent is Payload, whatever the message's Kind.

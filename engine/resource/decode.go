@@ -250,12 +250,8 @@ func (d *decoder) secretWith(meta Meta, n document.Node, name string, keys ...st
 }
 
 func (d *decoder) profile(meta Meta, spec value) {
-	instances := spec.at("instanceCount")
-	if instances.number > 1 {
-		instances.Errorf("write 1", "more than one instance is not supported yet")
-	}
 	level := spec.at("diagnostics").at("logs").at("level")
-	d.set.Profiles[meta.Key] = &DataflowProfile{Meta: meta, InstanceCount: instances.number, LogLevel: level.text}
+	d.set.Profiles[meta.Key] = &DataflowProfile{Meta: meta, InstanceCount: spec.at("instanceCount").number, LogLevel: level.text}
 }
 
 func texts(v value, into map[string][]byte) {

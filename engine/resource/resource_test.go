@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -400,7 +402,6 @@ func TestRefused(t *testing.T) {
 		{"registry with an identity of whom", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity}}\n", "", "", "userAssignedManagedIdentitySettings is missing"},
 		{"registry with an identity without a tenant", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: UserAssignedManagedIdentity, userAssignedManagedIdentitySettings: {clientId: a}}}\n", "", "", "userAssignedManagedIdentitySettings.tenantId is missing"},
 		{"registry with an account", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: reg}\nspec: {host: x.io, authentication: {method: ServiceAccountToken}}\n", "", "", `spec.authentication.method can't be "ServiceAccountToken"`},
-		{"several instances", "apiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: p}\nspec: {instanceCount: 2}\n", "", "", "more than one instance is not supported yet"},
 		{"secret that is no base64", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n", "", "", "data.a is not base64"},
 		{"ConfigMap with a spec", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\nspec: {}\n", "", "", "unknown property spec"},
 	} {
@@ -705,5 +706,30 @@ func TestDataflow(t *testing.T) {
 	twice := bridge + "---\n" + strings.Replace(simple, "name: temperature", "name: upward", 1)
 	if _, problems := loadText(t, twice); problems.Err() == nil || !strings.Contains(problems.Err().Error(), "there is a Dataflow azure-iot-operations/upward as well") {
 		t.Errorf("a Dataflow and a DataflowGraph of one name: got %v", problems.Err())
+	}
+}
+
+// TestInstances: how many run of each graph is what its profile says.
+func TestInstances(t *testing.T) {
+	text := strings.Replace(bridge, "\n---", "\n---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: DataflowProfile\nmetadata: {name: default}\nspec: {instanceCount: 3}\n---", 1)
+	set, problems := loadText(t, text)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Instances(set.Graphs[key("upward")]); got != 3 {
+		t.Errorf("%d instances, want 3", got)
+	}
+	for _, w := range problems.Warnings() {
+		if strings.Contains(w.Error(), "shared") {
+			t.Errorf("warning of a broker that has shared subscriptions: %v", w)
+		}
+	}
+	text = regexp.MustCompile("host: [^,}\n]*").ReplaceAllString(text, "host: \"x.westeurope-1.ts.eventgrid.azure.net:8883\"")
+	_, problems = loadText(t, text+"---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: Dataflow\nmetadata: {name: back}\n"+
+		"spec: {operations: [{operationType: Source, sourceSettings: {endpointRef: remote, dataSources: [a]}}, {operationType: Destination, destinationSettings: {endpointRef: default, dataDestination: b}}]}\n")
+	if !slices.ContainsFunc(problems.Warnings(), func(p *document.Problem) bool {
+		return strings.Contains(p.Message, "no shared subscriptions, by which the 3 instances")
+	}) {
+		t.Errorf("no warning of Event Grid in %v", problems)
 	}
 }

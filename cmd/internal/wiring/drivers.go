@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +66,10 @@ func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, e
 	config, err := mqttConfig(b)
 	if err != nil {
 		return nil, err
+	}
+	if b.Sharing != deploy.NeverShared {
+		config.Group = strings.NewReplacer("/", "_", "+", "_", "#", "_").Replace(b.Group)
+		config.Alone = b.Sharing == deploy.Unshared
 	}
 	source, err := mqtt.NewSource(config, filters...)
 	if err != nil {
@@ -221,6 +227,7 @@ func (d *Drivers) kafkaConfig(b deploy.Binding) (kafka.Config, error) {
 			resource.StaticStrategy: kafka.StaticPartition, resource.TopicStrategy: kafka.TopicPartition,
 			resource.PropertyStrategy: kafka.PropertyPartition,
 		}[k.Partitioning],
+		StaticPartition:   staticPartition(b),
 		PartitionProperty: k.PartitionKey,
 		OmitProperties:    k.OmitProperties,
 		EventSource:       eventSource(b),
@@ -255,6 +262,17 @@ func (d *Drivers) kafkaConfig(b deploy.Binding) (kafka.Config, error) {
 	var err error
 	config.TLS, err = tlsConfig(b)
 	return config, err
+}
+
+// staticPartition is, with that strategy, a number that each instance of a node keeps: the
+// next one is that of the next instance.
+func staticPartition(b deploy.Binding) uint32 {
+	if b.Endpoint.Kafka.Partitioning != resource.StaticStrategy {
+		return 0
+	}
+	sum := fnv.New32a()
+	sum.Write([]byte(b.Group))
+	return sum.Sum32()>>1 + uint32(b.Instance)
 }
 
 // How long before a token expires it is replaced, and how often that is tried. The

@@ -22,8 +22,7 @@ type Config struct {
 	// TLS secures the connections. Nil means plain TCP. An empty ServerName is filled
 	// with the host of each broker.
 	TLS *tls.Config
-	// ClientID is what brokers call the client in logs and quotas. A sink with
-	// StaticPartition derives its partition from it. Required.
+	// ClientID is what brokers call the client in logs and quotas. Required.
 	ClientID string
 	// SASL says who the client is. Its zero value is nobody, or the owner of TLS's
 	// certificate.
@@ -45,6 +44,9 @@ type Config struct {
 	Compression Compression
 	// Partitioning says how a sink chooses the partition of a record.
 	Partitioning Partitioning
+	// StaticPartition, modulo their number, is the partition of all records, with
+	// StaticPartition.
+	StaticPartition uint32
 	// PartitionProperty is the user property whose value is a record's key, with
 	// PropertyPartition.
 	PartitionProperty string
@@ -123,7 +125,7 @@ type Partitioning uint8
 // use.
 const (
 	RoundRobin        Partitioning = iota // one after another, a batch each, without a key
-	StaticPartition                       // always the same, by the client id, without a key
+	StaticPartition                       // always the same, without a key
 	TopicPartition                        // by the message's topic as the key
 	PropertyPartition                     // by a user property as the key; round robin without it
 )

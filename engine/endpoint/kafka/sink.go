@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,11 +160,8 @@ func (s *Sink) options() []kgo.Opt {
 	case RoundRobin:
 		partitioner = turns{}
 	case StaticPartition:
-		sum := fnv.New32a()
-		sum.Write([]byte(c.ClientID))
-		number := int(sum.Sum32() >> 1)
 		partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-			return func(_ *kgo.Record, partitions int) int { return number % partitions }
+			return func(_ *kgo.Record, partitions int) int { return int(int64(c.StaticPartition) % int64(partitions)) }
 		})
 	default:
 		partitioner = kgo.StickyKeyPartitioner(nil)

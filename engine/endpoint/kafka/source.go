@@ -45,6 +45,9 @@ type Source struct {
 	config Config
 	topics []string
 
+	retire  sync.Once
+	retired chan struct{} // closed by Retire
+
 	joined atomic.Bool
 	link   *link
 	stats  struct{ received, redelivered, omitted atomic.Uint64 }
@@ -111,6 +114,7 @@ func NewSource(config Config, topics ...string) (*Source, error) {
 	s := &Source{
 		config: config.withDefaults(), topics: slices.Clone(topics),
 		partitions: map[placement]*partition{}, dirty: make(chan struct{}, 1),
+		retired: make(chan struct{}),
 	}
 	s.link = newLink(s.config, func() {})
 	s.changed.L = &s.mu
@@ -167,9 +171,18 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	})
 	helpers.Go(func() { s.commitSettled(online, client) })
 	release := context.AfterFunc(receiving, s.stop)
+	helpers.Go(func() {
+		select {
+		case <-s.retired:
+			stop(errRetired)
+		case <-online.Done():
+		}
+	})
 
 	err = s.receive(receiving, client, emit)
-	if err == nil {
+	if errors.Is(err, errRetired) {
+		err = s.rest(ctx, flush)
+	} else if err == nil {
 		select {
 		case <-flush:
 		case <-receiving.Done():
@@ -190,12 +203,68 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	if err := client.LeaveGroupContext(ending); err != nil {
 		s.config.Logger.Debug("kafka: left the group without a word", "group", s.config.Group, "error", err)
 	}
+	select {
+	case <-s.retired:
+		s.resign(ending, client)
+	default:
+	}
 	client.CloseAllowingRebalance()
 	s.joined.Store(false)
 	if err != nil {
 		return fmt.Errorf("kafka: consume %v as %s in group %s: %w", s.topics, s.config.ClientID, s.config.Group, err)
 	}
 	return nil
+}
+
+// errRetired is why a source that retires receives no more.
+var errRetired = errors.New("retired")
+
+// Retire implements endpoint.Retirer.
+func (s *Source) Retire() { s.retire.Do(func() { close(s.retired) }) }
+
+// restEvery is how often a source that retires looks whether all is settled.
+const restEvery = 20 * time.Millisecond
+
+// rest waits until everything delivered is settled, or ctx has ended and flush is closed.
+func (s *Source) rest(ctx context.Context, flush <-chan struct{}) error {
+	looks := time.NewTicker(restEvery)
+	defer looks.Stop()
+	for !s.settled() {
+		select {
+		case <-looks.C:
+		case <-ctx.Done():
+			<-flush
+			return nil
+		}
+	}
+	return nil
+}
+
+// settled reports whether everything delivered is settled.
+func (s *Source) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		if len(p.unsettled) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// resign takes a static member out of its group, so that others need not miss it first.
+func (s *Source) resign(ctx context.Context, client *kgo.Client) {
+	if s.config.Instance == "" {
+		return // it has left
+	}
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.InstanceID = &s.config.Instance
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group, request.Members = s.config.Group, []kmsg.LeaveGroupRequestMember{member}
+	if _, err := request.RequestWith(ctx, client); err != nil {
+		s.config.Logger.Warn("kafka: the group has to miss a member that has retired", "group", s.config.Group, "member", s.config.Instance, "error", err)
+	}
+	s.config.Logger.Info("kafka: retired", "client", s.config.ClientID, "group", s.config.Group)
 }
 
 // receive emits what arrives until ctx ends, and returns why that is a failure.

@@ -68,6 +68,14 @@ type Config struct {
 	// which the broker of Azure IoT Operations understands.
 	Persistence bool
 
+	// Group is the name under which several sources divide what comes among them: a filter
+	// that isn't shared already becomes $share/GROUP/FILTER. Sources only. Empty: each
+	// gets everything.
+	Group string
+	// Alone says that no others are in Group any more: filters stay as they are, and what
+	// the session had of the group is unsubscribed.
+	Alone bool
+
 	// QoS is AtLeastOnce by default.
 	QoS QoS
 	// Retain is KeepRetain by default. Sinks only.
@@ -130,6 +138,9 @@ func (c Config) Validate() error {
 	}
 	if a := c.Authentication; a != nil && (a.Method == "" || checkString(a.Method) != nil || a.Token == nil) {
 		fail("authentication by %q needs a method and a source of tokens", a.Method)
+	}
+	if strings.ContainsAny(c.Group, "/+#") || checkString(c.Group) != nil {
+		fail("group %q can't be the name of a shared subscription", c.Group)
 	}
 	if c.QoS > AtMostOnce {
 		fail("unknown quality of service %d", c.QoS)

@@ -38,6 +38,7 @@ type link struct {
 	pinger  *pinger
 	since   time.Time
 	renewal renewal
+	last    atomic.Bool // the session is to end with the connection
 }
 
 // dial connects to the broker and makes the MQTT handshake, both within
@@ -142,12 +143,16 @@ func (l *link) wait(ctx context.Context) error {
 	}
 }
 
-// close ends the connection in good order. The session stays at the broker for
-// as long as it was told to when connecting.
+// close ends the connection in good order. Unless it is the last one, the session stays
+// at the broker for as long as it was told to when connecting.
 func (l *link) close() {
 	l.conn.leave()
+	bye := &paho.Disconnect{}
+	if l.last.Load() {
+		bye.Properties = &paho.DisconnectProperties{SessionExpiryInterval: new(uint32)}
+	}
 	// An error says that the connection is gone already, which is what we want.
-	_ = l.client.Disconnect(&paho.Disconnect{})
+	_ = l.client.Disconnect(bye)
 }
 
 // cause says why the connection ended.

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,9 @@ import (
 type Source struct {
 	config  Config
 	filters []string
+	former  []string // what an earlier session of the client may be subscribed to instead
+	retire  sync.Once
+	retired chan struct{} // closed by Retire
 
 	connected atomic.Bool
 	trouble   trouble
@@ -66,11 +70,19 @@ func NewSource(config Config, filters ...string) (*Source, error) {
 	if len(filters) == 0 {
 		return nil, fmt.Errorf("mqtt: configure client %s: no topic filter", config.ClientID)
 	}
-	s := &Source{config: config.withDefaults()}
+	s := &Source{config: config.withDefaults(), retired: make(chan struct{})}
 	for _, text := range filters {
 		f, err := filter(text)
 		if err != nil {
 			return nil, fmt.Errorf("mqtt: configure client %s: topic filter %q: %w", config.ClientID, text, err)
+		}
+		if shared := "$share/" + config.Group + "/" + f; config.Group != "" && !strings.HasPrefix(f, "$share/") {
+			if config.Alone {
+				s.former = append(s.former, shared)
+			} else {
+				s.former = append(s.former, f)
+				f = shared
+			}
 		}
 		s.filters = append(s.filters, f)
 	}
@@ -102,7 +114,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	defer disconnect()
 	ended := make(chan error, 1)
 	go func() {
-		err := s.config.keepConnected(online, &s.trouble, s.receive)
+		err := s.config.keepConnected(online, &s.trouble, func(ctx context.Context) (time.Duration, error) { return s.receive(ctx, disconnect) })
 		s.stop()
 		ended <- err
 	}()
@@ -124,8 +136,9 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 	}
 }
 
-// receive makes one connection and serves it to its end.
-func (s *Source) receive(ctx context.Context) (time.Duration, error) {
+// receive makes one connection and serves it to its end. It calls finish when the source
+// has retired.
+func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, error) {
 	r := &receiver{source: s}
 	l, err := s.config.dial(ctx, r, false, nil, r.received)
 	if err != nil {
@@ -139,7 +152,7 @@ func (s *Source) receive(ctx context.Context) (time.Duration, error) {
 		s.connected.Store(false)
 		s.detach(r)
 	}()
-	if err := s.subscribe(ctx, l); err != nil {
+	if err := s.subscribe(ctx, l, r); err != nil {
 		l.close()
 		if errors.Is(err, paho.ErrConnectionLost) {
 			err = fmt.Errorf("mqtt: subscribe %s to %s: connection lost: %w", s.config.ClientID, s.filters, l.cause())
@@ -147,14 +160,34 @@ func (s *Source) receive(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	s.connected.Store(true)
-	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
+	waiting, stop := context.WithCancel(ctx)
+	var retreat sync.WaitGroup
+	retreat.Go(func() {
+		select {
+		case <-s.retired:
+			if s.leave(waiting, l, r) {
+				finish()
+			}
+		case <-waiting.Done():
+		}
+	})
 	err = l.wait(ctx)
+	stop()
+	retreat.Wait()
 	return time.Since(l.since), err
 }
 
 // subscribe subscribes to all filters, also in a session that had them: they may
 // have been others then. Retained messages come only with a new subscription.
-func (s *Source) subscribe(ctx context.Context, l *link) error {
+//
+// What the session may have of another kind is unsubscribed only then: in between messages
+// come twice, where they would else be lost. One that retires subscribes to nothing.
+func (s *Source) subscribe(ctx context.Context, l *link, r *receiver) error {
+	select {
+	case <-s.retired:
+		return nil
+	default:
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
 	request := &paho.Subscribe{}
@@ -189,7 +222,72 @@ func (s *Source) subscribe(ctx context.Context, l *link) error {
 	if err != nil {
 		return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters, err)
 	}
+	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
+	if r.resumed && len(s.former) > 0 {
+		return s.unsubscribe(ctx, l, s.former)
+	}
 	return nil
+}
+
+// unsubscribe ends subscriptions; those that there are not do no harm.
+func (s *Source) unsubscribe(ctx context.Context, l *link, filters []string) error {
+	ack, err := l.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: filters})
+	if err != nil && ack == nil {
+		return fmt.Errorf("mqtt: unsubscribe %s from %s: %w", s.config.ClientID, filters, err)
+	}
+	return nil
+}
+
+// Retire implements endpoint.Retirer.
+func (s *Source) Retire() { s.retire.Do(func() { close(s.retired) }) }
+
+// A source that retires looks every restEvery whether all that came is settled. That it
+// stayed so for restLooks questions in a row means that nothing more comes: the broker
+// sends what it holds as soon as there is room in flight, and answers questions behind it,
+// but may have some of it on its way out still.
+const (
+	restEvery = 20 * time.Millisecond
+	restLooks = 3
+)
+
+// leave unsubscribes, and waits until what the broker holds for the session has come and
+// is settled; then it makes the connection one that ends with its session. It returns
+// false where the connection ends before: the next one goes on.
+func (s *Source) leave(ctx context.Context, l *link, r *receiver) bool {
+	filters := append(slices.Clone(s.filters), s.former...)
+	looks := time.NewTicker(restEvery)
+	defer looks.Stop()
+	for before, calm := uint64(0), 0; calm <= restLooks; {
+		if err := s.unsubscribe(ctx, l, filters); err != nil {
+			if ctx.Err() == nil {
+				s.config.Logger.Warn("mqtt: not retired yet", "client", s.config.ClientID, "error", err)
+				l.close()
+			}
+			return false
+		}
+		if n := r.read.Load(); n == before && s.rests(r) {
+			calm++
+		} else {
+			before, calm = n, 0
+		}
+		select {
+		case <-looks.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	s.config.Logger.Info("mqtt: retired", "broker", s.config.Address, "client", s.config.ClientID)
+	l.last.Store(true)
+	return true
+}
+
+// rests reports whether everything that came has been emitted, and acknowledged.
+func (s *Source) rests(r *receiver) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.head == len(s.queue) && len(r.unsent) == 0 && r.arrivals == r.read.Load()
 }
 
 // attach makes r the live connection. What an earlier connection delivered and
@@ -272,14 +370,15 @@ func (s *Source) next() (endpoint.Delivery, bool) {
 type receiver struct {
 	basePeer
 	source  *Source
-	resumed bool // the broker still had our session; set before anything arrives
+	resumed bool          // the broker still had our session; set before anything arrives
+	read    atomic.Uint64 // QoS 1 PUBLISHes so far, those on the way to received included
 
 	mu       sync.Mutex
 	out      *conn                        // guarded by mu: nil once acknowledgements are void
 	first    uint64                       // guarded by mu: number of the arrival at unsent[0]
 	unsent   []acknowledgement            // guarded by mu: of arrivals, in order
 	acks     []byte                       // guarded by mu: scratch
-	answer   chan<- packets.ControlPacket // guarded by mu: takes the SUBACK
+	answer   chan<- packets.ControlPacket // guarded by mu: takes the SUBACK or UNSUBACK
 	arrivals uint64                       // guarded by mu: QoS 1 arrivals so far
 }
 
@@ -317,10 +416,11 @@ func (r *receiver) close() {
 	r.reply(packets.ControlPacket{})
 }
 
-// subscribeID is the packet identifier of a connection's only SUBSCRIBE.
+// subscribeID is the packet identifier of a connection's only SUBSCRIBE, and of the
+// UNSUBSCRIBEs after it, one after another.
 const subscribeID = 1
 
-// reply answers whoever waits for a SUBACK. The caller holds mu.
+// reply answers whoever waits for a SUBACK or an UNSUBACK. The caller holds mu.
 func (r *receiver) reply(p packets.ControlPacket) {
 	if r.answer != nil {
 		r.answer <- p // has room for the one answer it gets
@@ -328,8 +428,8 @@ func (r *receiver) reply(p packets.ControlPacket) {
 	}
 }
 
-// AddToSession gives a SUBSCRIBE, the only packet with an identifier that a source
-// originates, its identifier.
+// AddToSession gives a SUBSCRIBE or an UNSUBSCRIBE, the only packets with identifiers that
+// a source originates, and one after another, its identifier.
 func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan<- packets.ControlPacket) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -341,12 +441,21 @@ func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan
 	return nil
 }
 
-// PacketReceived takes the SUBACK, and sends a QoS 1 PUBLISH the way that QoS 0
+// PacketReceived takes the SUBACK or UNSUBACK, and sends a QoS 1 PUBLISH the way that QoS 0
 // ones go, so that both stay in order.
 func (r *receiver) PacketReceived(p *packets.ControlPacket, publishes chan<- *packets.Publish) error {
 	switch content := p.Content.(type) {
 	case *packets.Publish:
+		r.read.Add(1)
 		publishes <- content
+	case *packets.Unsuback:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if content.PacketID != subscribeID && r.out != nil {
+			r.out.refuse(protocolError("an UNSUBACK of packet %d, which is none of ours", content.PacketID))
+			return nil
+		}
+		r.reply(*p)
 	case *packets.Suback:
 		r.mu.Lock()
 		defer r.mu.Unlock()
