@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/nn"
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/recording"
+	"github.com/wasm-graph/graphd/engine/resource/schema"
 	"github.com/wasm-graph/graphd/engine/schedule"
 	"github.com/wasm-graph/graphd/internal/nearest"
 )
@@ -42,10 +44,20 @@ func (f *simulationFlags) add(cmd *cobra.Command) {
 func optionHelp() string {
 	var b strings.Builder
 	b.WriteString("Options, for --option KEY=VALUE, and their defaults:\n\n")
-	for _, o := range plan.Described() {
-		fmt.Fprintf(&b, "  %-28s %-6s %s\n", o.Name, o.Default, o.Text)
+	for _, a := range schema.Annotations() {
+		if !slices.Contains(a.Kinds, "DataflowGraph") {
+			continue
+		}
+		value := a.Default
+		if values := a.Values(); len(values) > 0 {
+			value += " (of " + strings.Join(values, ", ") + ")"
+		}
+		fmt.Fprintf(&b, "  %-28s %s\n", strings.TrimPrefix(a.Name, schema.AnnotationPrefix), value)
 	}
-	b.WriteString("\n<name> is an operation's, with / written as a dot. max-stall, drift-policy and durability\nmatter only in real time, so to graphd.")
+	b.WriteString(`
+"graphctl explain annotations" says what each is for: they are those of resources without
+"graphd.io/". <name> is an operation's, with / written as a dot. max-stall, drift-policy
+and durability matter only in real time, so to graphd.`)
 	return b.String()
 }
 

@@ -24,39 +24,61 @@ import (
 // validateFlags are the flags of graphctl validate.
 type validateFlags struct {
 	simulationFlags
-	format string
+	resources []string
+	format    string
 }
 
 func newValidate() *cobra.Command {
 	var f validateFlags
 	cmd := &cobra.Command{
-		Use:   "validate GRAPH.yaml",
-		Short: "Check a graph definition",
-		Long: `Validate checks a graph definition and lists all its faults, each with its place and,
-where possible, with what to write instead.
+		Use:   "validate {GRAPH.yaml | -f FILE|DIR...}",
+		Short: "Check a graph definition, or resources",
+		Long: `Validate checks a graph definition or, with -f, files and folders of resources, and lists
+all their faults, each with its place and, where possible, with what to write instead. It
+exits 0 where there are only warnings, and 1 where there are errors.
 
-With --registry or --modules, which are the same, it also fetches the modules and checks
-that they implement what the operations ask of them, that this runtime has what they were
-built for, and that parameters without which an operation doesn't start are given, by
---set; it warns of what modules import that graphd won't let them have.`,
+Of a definition, with --registry or --modules, which are the same, it also fetches the
+modules and checks that they implement what the operations ask of them, that this runtime
+has what they were built for, and that parameters without which an operation doesn't start
+are given, by --set; it warns of what modules import that graphd won't let them have.
+
+Resources are checked together: every file given, and of a folder all *.yaml, *.yml and
+*.json files in it. What they refer to must be among them. Definitions are fetched and
+checked with what a DataflowGraph makes of them where a RegistryEndpoint's host is a
+folder or an OCI layout, and with --registry, which stands for all the others, where it
+is not. Warnings tell what has no effect, what is shown to others unprotected, and what
+runs here and would be refused by Azure IoT Operations.`,
 		Example: "  graphctl validate graphs/simple.yaml --modules build/artifacts\n" +
-			"  graphctl validate graph.yaml --registry ghcr.io --set limit=20",
-		Args: exactly("GRAPH.yaml"),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+			"  graphctl validate graph.yaml --registry ghcr.io --set limit=20\n" +
+			"  graphctl validate -f samples/temperature/resources",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(f.resources) > 0 {
+				return exactly()(cmd, args)
+			}
+			return exactly("GRAPH.yaml, or -f FILE")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.format != "text" && f.format != "json" {
+				return &usageError{fmt.Sprintf("invalid argument %q for --output; want text or json", f.format)}
+			}
+			if len(f.resources) > 0 {
+				return f.runResources(cmd)
+			}
+			return f.run(cmd, args[0])
+		},
 	}
 	f.modules.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.modules.modules, "registry", "", "`REGISTRY` with the modules")
+	flags.StringSliceVarP(&f.resources, "file", "f", nil, "`FILE` or folder of resources; may be given several times")
+	flags.StringVar(&f.modules.modules, "registry", "", "`REGISTRY` with the modules, or with the definitions of resources")
 	flags.StringArrayVar(&f.set, "set", nil, "`KEY=VALUE` of a parameter of the graph")
 	flags.StringVarP(&f.format, "output", "o", "text", "`FORMAT` of the result: text or json")
 	cmd.MarkFlagsMutuallyExclusive("modules", "registry")
+	cmd.MarkFlagsMutuallyExclusive("file", "set")
 	return cmd
 }
 
 func (f *validateFlags) run(cmd *cobra.Command, file string) error {
-	if f.format != "text" && f.format != "json" {
-		return &usageError{fmt.Sprintf("invalid argument %q for --output; want text or json", f.format)}
-	}
 	definition, problems, err := f.check(cmd.Context(), file)
 	if err != nil {
 		return err

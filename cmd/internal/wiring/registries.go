@@ -109,6 +109,15 @@ func (r *Registries) Artifacts(set *resource.Set, endpoint *resource.RegistryEnd
 	return artifacts{trust.Source(source, store, policy, notebook), r.behind(endpoint.Host)}, nil
 }
 
+// Given opens an endpoint that no RegistryEndpoint names.
+func (r *Registries) Given(endpoint string, opts oras.Options) (deploy.Artifacts, error) {
+	source, err := r.Open(endpoint, opts)
+	if err != nil {
+		return nil, err
+	}
+	return artifacts{source, r.behind(endpoint)}, nil
+}
+
 // pullSecret reads the credentials of an endpoint.
 func pullSecret(set *resource.Set, endpoint *resource.RegistryEndpoint) (*oras.Credentials, error) {
 	ref := resource.ObjectRef{Kind: "Secret", Name: endpoint.PullSecret}
