@@ -3,7 +3,7 @@
 package mqtt
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10
 	// highWater is the amount of unsent data above which a sink holds its next
 	// PUBLISH back. One packet may exceed it; control packets ignore it, since the
 	// protocol bounds them and the reader, which must not block, writes some.
 	highWater = 256 << 10
 	// keepBuffer is the largest write buffer that is used again; one that grew for a
 	// huge message is let go.
-	keepBuffer = 1 << 20
+	keepBuffer = 256 << 10
 	// closeTimeout bounds the flush of a connection that is being closed, and then the
 	// wait for the peer to close it, too.
 	closeTimeout = time.Second
@@ -34,18 +33,29 @@ const (
 // errUnread ends a connection whose peer sends, and reads nothing.
 var errUnread = errors.New("the broker does not read our acknowledgements")
 
+// A taker takes the packets that come with every message, and which the client library
+// never sees: PUBLISH and PUBACK. Both methods are called by who reads, one call at a
+// time, and must not block. An error ends the connection.
+type taker interface {
+	// take takes a packet, of which body is what follows the length; it keeps nothing of
+	// body.
+	take(first byte, body []byte) error
+	// taken says that take was called for all that has come so far.
+	taken() error
+}
+
 // conn makes few system calls of many small packets. Reads are buffered. Writes
 // append to a buffer and return; one goroutine sends what has gathered, so the
 // busier the connection, the more packets go out at once, and an idle one waits
 // for nothing.
 //
-// A packet reaches Write in several pieces: the packet encoder locks the
-// connection around them, because conn is a sync.Locker. Write must be called
+// A packet of the client library's reaches Write in several pieces: the packet encoder
+// locks the connection around them, because conn is a sync.Locker. Write must be called
 // with that lock held, which packets' WriteTo does.
 type conn struct {
 	net.Conn
-	reader  *bufio.Reader
-	drained func() // called after each successful send, without locks
+	maxPacket int    // bytes
+	drained   func() // called after each successful send, without locks
 
 	mu      sync.Mutex
 	pending []byte // guarded by mu: written, not yet handed to the sender
@@ -57,7 +67,9 @@ type conn struct {
 	accused atomic.Bool // nothing of the peer is believed any more
 
 	reading sync.Mutex // held by who reads
-	frames  frames     // guarded by reading
+	input   input      // guarded by reading
+	taker   taker      // guarded by reading: nil until the handshake is over
+	passing int        // guarded by reading: bytes that are left of a packet that is the client library's
 
 	wake   chan struct{} // holds one token while pending or err changed
 	sent   chan struct{} // closed when the sender has ended
@@ -68,12 +80,12 @@ type conn struct {
 // and starts its sender, which ends with Close.
 func newConn(c net.Conn, maxPacket int, drained func()) *conn {
 	w := &conn{
-		Conn:    c,
-		reader:  bufio.NewReaderSize(c, readBuffer),
-		drained: drained,
-		frames:  frames{max: maxPacket},
-		wake:    make(chan struct{}, 1),
-		sent:    make(chan struct{}),
+		Conn:      c,
+		maxPacket: maxPacket,
+		input:     input{from: c},
+		drained:   drained,
+		wake:      make(chan struct{}, 1),
+		sent:      make(chan struct{}),
 	}
 	go w.send()
 	return w
@@ -95,19 +107,22 @@ func (c *conn) signal() {
 	}
 }
 
-// Read reads from the peer.
+// serve gives t its packets from the next on. It is called where a packet begins, and
+// not by who reads.
+func (c *conn) serve(t taker) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.taker = t
+}
+
+// Read reads what the client library has to see.
 func (c *conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.accused.Load() {
-		return 0, c.cause()
-	}
-	n, err := c.reader.Read(p)
-	if v := c.frames.follow(p[:n]); v != nil {
+	n, err := c.read(p)
+	if v := (*violation)(nil); errors.As(err, &v) {
 		c.accuse(v)
-		return 0, v
-	}
-	if err != nil {
+	} else if err != nil {
 		c.mu.Lock()
 		if c.readErr == nil {
 			c.readErr = err
@@ -115,6 +130,66 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.mu.Unlock()
 	}
 	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
+	if c.accused.Load() {
+		return 0, c.cause()
+	}
+	if c.passing == 0 {
+		if err := c.nextPassing(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.input.Read(p[:min(len(p), c.passing)])
+	c.passing -= n
+	return n, err
+}
+
+// nextPassing gives the taker its packets, until the next is one for the client library,
+// which believes every length: all are looked at before.
+func (c *conn) nextPassing() (err error) {
+	given := false
+	flush := func() (err error) {
+		if given {
+			given = false
+			err = c.taker.taken()
+		}
+		return err
+	}
+	defer func() { err = cmp.Or(err, flush()) }()
+	for {
+		f, known, err := parseFrame(c.input.buffered())
+		if !known || f.header+f.length > len(c.input.buffered()) {
+			if err := flush(); err != nil { // before we wait for more
+				return err
+			}
+		}
+		for n := 2; !known && err == nil; n++ {
+			if err = c.input.fill(n); err == nil {
+				f, known, err = parseFrame(c.input.buffered())
+			}
+		}
+		passes := c.taker == nil || f.kind() != packets.PUBLISH && f.kind() != packets.PUBACK
+		if err == nil {
+			err = f.check(c.maxPacket, passes)
+		}
+		if err != nil {
+			return err
+		}
+		if passes {
+			c.passing = f.header + f.length
+			return nil
+		}
+		body, err := c.input.next(f.header, f.length)
+		if err == nil {
+			given = true
+			err = c.taker.take(f.first, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Write adds p to what is sent next. The caller holds the lock.
@@ -126,7 +201,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writePackets sends whole packets. Errors show when reading.
+// writePackets sends whole packets that answer the peer. Errors show when reading.
 func (c *conn) writePackets(p []byte) {
 	c.Lock()
 	unread := len(c.pending) > maxUnread
@@ -137,6 +212,14 @@ func (c *conn) writePackets(p []byte) {
 	if unread {
 		c.fail(errUnread)
 	}
+}
+
+// writePacket sends a whole packet that the caller has asked room for, see full.
+func (c *conn) writePacket(p []byte) error {
+	c.Lock()
+	defer c.Unlock()
+	_, err := c.Write(p)
+	return err
 }
 
 // full reports whether so much is unsent that publishing should wait.

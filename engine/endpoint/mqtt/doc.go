@@ -29,8 +29,10 @@
 //
 // # Why not more of the client library
 //
-// Packets, the reader, pings and the handshake are paho.golang's Client. Its
-// session manager and its reconnecting wrapper are not used, because both own what
-// matters here: when to acknowledge, and which PUBLISH is written next. So a Source
-// and a Sink are session managers themselves, one object for each connection.
+// The handshake, pings and most packets are paho.golang's Client. Its session manager
+// and its reconnecting wrapper are not used, because both own what matters here: when
+// to acknowledge, and which PUBLISH is written next. So a Source and a Sink are session
+// managers themselves, one object for each connection. And the two packets that every
+// message costs, PUBLISH and PUBACK, it never sees: the connection takes them out of its
+// read buffer and gives them to that object, as many at a time as have come.
 package mqtt

@@ -5,14 +5,16 @@ package mqtt
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/eclipse/paho.golang/packets"
 )
 
-// TestFrames: packets of all kinds and sizes pass, in whatever pieces they come; those that
-// are a byte too large don't.
+// TestFrames: packets of all kinds and sizes pass, before the handshake's end and after;
+// those that are a byte too large don't.
 func TestFrames(t *testing.T) {
 	const limit = 5 << 20
 	user := func(n int) *packets.Properties {
@@ -52,19 +54,21 @@ func TestFrames(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for _, piece := range []int{1, 3, stream.Len()} {
-				f := frames{max: limit}
-				code := byte(0)
-				for rest := stream.Bytes(); len(rest) > 0 && code == 0; rest = rest[min(piece, len(rest)):] {
-					if v := f.follow(rest[:min(piece, len(rest))]); v != nil {
-						code = v.code
-					}
+			for _, served := range []bool{false, true} {
+				c := &conn{input: input{from: bytes.NewReader(stream.Bytes())}, maxPacket: limit}
+				if served {
+					c.serve(parser{})
 				}
-				if code != tt.code {
-					t.Errorf("in pieces of %d: got code 0x%02x, want 0x%02x", piece, code, tt.code)
+				want := tt.code
+				if !served && stream.Len()/2 > maxProperties {
+					want = packets.DisconnectPacketTooLarge // the client library would believe it
 				}
-				if code == 0 && f.part != atType {
-					t.Errorf("in pieces of %d: at part %d behind a packet", piece, f.part)
+				passed, err := io.ReadAll(c)
+				if got := code(err); got != want {
+					t.Errorf("served %v: got code 0x%02x, want 0x%02x", served, got, want)
+				}
+				if !served && err == nil && !bytes.Equal(passed, stream.Bytes()) {
+					t.Errorf("%d bytes of %d passed", len(passed), stream.Len())
 				}
 			}
 		})
@@ -89,25 +93,15 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte("\x20\xff\xff\xff\x7f"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		const limit = 1 << 10
-		whole, pieces := frames{max: limit}, frames{max: limit}
-		all := whole.follow(stream)
-		good := 0
-		var one *violation
-		for good < len(stream) && one == nil {
-			if one = pieces.follow(stream[good : good+1]); one == nil {
-				good++
-			}
+		c := &conn{input: input{from: iotest.HalfReader(bytes.NewReader(stream))}, maxPacket: limit}
+		passed, _ := io.ReadAll(c)
+		if !bytes.HasPrefix(stream, passed) {
+			t.Fatalf("passed %q of %q", passed, stream)
 		}
-		if (all == nil) != (one == nil) || all != nil && *all != *one {
-			t.Fatalf("got %v at once, %v byte for byte", all, one)
-		}
-		if one == nil && whole != pieces {
-			t.Errorf("got %+v at once, %+v byte for byte", whole, pieces)
-		}
-		r := bytes.NewReader(stream[:good])
+		r := bytes.NewReader(passed)
 		for r.Len() > 0 {
 			before := r.Len()
-			head := stream[good-before:]
+			head := passed[len(passed)-before:]
 			length, digits := binary.Uvarint(head[1:])
 			_, err := packets.ReadPacket(r)
 			if size := before - r.Len(); err == nil && (size > limit || size != 1+digits+int(length)) {

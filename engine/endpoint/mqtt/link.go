@@ -22,9 +22,11 @@ import (
 )
 
 // peer is what a Source and a Sink each make of one connection: the client
-// library's session manager, which sees every packet that has an identifier.
+// library's session manager, which sees every packet that has an identifier and isn't
+// taken before.
 type peer interface {
 	session.SessionManager
+	taker // from the handshake on
 	// farewell returns the broker's DISCONNECT, nil if it sent none. Valid once the
 	// connection has ended.
 	farewell() *ReasonError
@@ -43,7 +45,7 @@ type link struct {
 
 // dial connects to the broker and makes the MQTT handshake, both within
 // ConnectTimeout. An error that wraps a *ReasonError was the broker's answer.
-func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(), received func(*paho.Publish)) (*link, error) {
+func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func()) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
 	expiry, inflight, maxPacket := c.expirySeconds(), uint16(c.MaxInflight), uint32(c.MaxPacket)
@@ -78,10 +80,6 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 		PingHandler:   l.pinger,
 		AuthHandler:   monologue{l.conn},
 		PacketTimeout: c.ConnectTimeout,
-		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-			received(r.Packet)
-			return true, nil
-		}},
 	})
 	ack, err := l.client.Connect(ctx, &paho.Connect{
 		ClientID:     c.ClientID,
@@ -252,6 +250,9 @@ func (c Config) keepConnected(ctx context.Context, t *trouble, use func(context.
 type basePeer struct {
 	bye *ReasonError // written by the reader, read after the connection's end
 }
+
+// PacketReceived gets what is left of the packets with an identifier.
+func (*basePeer) PacketReceived(*packets.ControlPacket, chan<- *packets.Publish) error { return nil }
 
 func (*basePeer) Ack(*packets.Publish) error { return nil }
 func (*basePeer) Close() error               { return nil }

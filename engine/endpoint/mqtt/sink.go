@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
-	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/topic"
@@ -38,15 +37,18 @@ type Sink struct {
 	empty   chan struct{} // closed when closed and nothing is left to confirm
 	current *sender       // guarded by mu: the live connection, nil without
 
-	// queue holds what was accepted and is not confirmed, oldest first. The
-	// publication at queue[i] has number first+i, which gives its packet identifier.
-	queue      []*publication // guarded by mu
-	first      uint64         // guarded by mu
-	written    int            // guarded by mu: so many of queue were written on current
-	unanswered int            // guarded by mu: so many of these have no answer
-	suspects   uint64         // guarded by mu: send those below it one at a time
-	silences   int            // guarded by mu: connections closed without an answer, in a row
-	confirming bool           // guarded by mu: somebody is calling done functions
+	// queue holds what was accepted and is not confirmed, oldest first. The i-th
+	// publication has number first+i, which gives its packet identifier.
+	queue      queue[publication] // guarded by mu
+	first      uint64             // guarded by mu
+	written    int                // guarded by mu: so many of queue were written on current
+	unanswered int                // guarded by mu: so many of these have no answer
+	suspects   uint64             // guarded by mu: send those below it one at a time
+	silences   int                // guarded by mu: connections closed without an answer, in a row
+	confirming bool               // guarded by mu: somebody is calling done functions
+	packet     []byte             // guarded by mu: scratch
+
+	confirmed []publication // only who is confirming touches it
 }
 
 // publication is one accepted message.
@@ -141,7 +143,7 @@ func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
 	// Whatever session an earlier process left at the broker, nobody here knows
 	// its unacknowledged packets: the first connection starts a new one.
 	cleanStart := s.stats.connections.Load() == 0
-	l, err := s.config.dial(ctx, c, cleanStart, s.drained, func(*paho.Publish) {})
+	l, err := s.config.dial(ctx, c, cleanStart, s.drained)
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +162,7 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 	if err := s.room(ctx); err != nil {
 		return err
 	}
-	s.queue = append(s.queue, &publication{message: s.event(m), done: done})
+	s.queue.push(publication{message: s.event(m), done: done})
 	s.pump()
 	return nil
 }
@@ -183,7 +185,7 @@ func (s *Sink) event(m *message.Message) *message.Message {
 
 // room waits until a message can be accepted. The caller holds mu.
 func (s *Sink) room(ctx context.Context) error {
-	full := func() bool { return s.current == nil || len(s.queue) >= s.current.window }
+	full := func() bool { return s.current == nil || s.queue.len() >= s.current.window }
 	if full() && !s.closed {
 		defer context.AfterFunc(ctx, func() {
 			s.mu.Lock()
@@ -208,8 +210,8 @@ func (s *Sink) room(ctx context.Context) error {
 // The caller holds mu, which is released while done functions run.
 func (s *Sink) pump() {
 	c := s.current
-	for c != nil && s.written < len(s.queue) && s.unanswered < s.window() && !c.conn.full() {
-		p := s.queue[s.written]
+	for c != nil && s.written < s.queue.len() && s.unanswered < s.window() && !c.conn.full() {
+		p := s.queue.at(s.written)
 		if !p.answered {
 			if !s.write(c, p, s.first+uint64(s.written)) {
 				break // the connection is gone, which its end will tell us
@@ -231,21 +233,30 @@ func (s *Sink) window() int {
 // write writes one publication, or answers it where that cannot be done. It
 // reports false where the connection is gone. The caller holds mu.
 func (s *Sink) write(c *sender, p *publication, number uint64) bool {
-	packet, err := c.encode(p.message)
+	to, err := s.topic.Expand(p.message.Topic)
+	if err == nil {
+		s.packet, err = appendPublish(s.packet[:0], p.message, outgoing{
+			topic: to, qos: s.config.QoS.level(), id: packetID(number),
+			duplicate: p.sent && c.resumed, retain: c.retain,
+		}, time.Now())
+	}
 	switch {
 	case errors.Is(err, errExpired):
 		p.answered = true
 		s.stats.expired.Add(1)
 		return true
-	case err != nil:
+	case err == nil && len(s.packet) > c.maxPacket:
+		err = fmt.Errorf("packet of %d bytes: the broker takes %d", len(s.packet), c.maxPacket)
+	}
+	if err != nil {
 		s.refuse(p, err)
 		return true
 	}
-	packet.Duplicate = p.sent && c.resumed
-	if packet.QoS > 0 {
-		packet.PacketID = packetID(number)
+	err = c.conn.writePacket(s.packet)
+	if cap(s.packet) > keepBuffer {
+		s.packet = nil
 	}
-	if _, err := packet.WriteTo(c.conn); err != nil {
+	if err != nil {
 		return false
 	}
 	if p.sent {
@@ -254,7 +265,7 @@ func (s *Sink) write(c *sender, p *publication, number uint64) bool {
 		s.stats.sent.Add(1)
 	}
 	p.sent = true
-	if packet.QoS > 0 {
+	if s.config.QoS == AtLeastOnce {
 		s.unanswered++
 	} else {
 		p.answered = true
@@ -277,16 +288,21 @@ func (s *Sink) confirm() {
 		return
 	}
 	s.confirming = true
-	for len(s.queue) > 0 && s.queue[0].answered {
-		p := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.first++
-		s.written = max(s.written-1, 0)
-		s.mu.Unlock()
-		p.done(p.err)
-		s.mu.Lock()
+	for s.queue.len() > 0 && s.queue.at(0).answered {
+		for s.queue.len() > 0 && s.queue.at(0).answered {
+			s.confirmed = append(s.confirmed, s.queue.pop())
+		}
+		n := len(s.confirmed)
+		s.first += uint64(n)
+		s.written = max(s.written-n, 0)
 		s.changed.Broadcast()
+		s.mu.Unlock()
+		for i := range s.confirmed {
+			s.confirmed[i].done(s.confirmed[i].err)
+		}
+		clear(s.confirmed)
+		s.confirmed = s.confirmed[:0]
+		s.mu.Lock()
 	}
 	s.confirming = false
 	s.reportEmpty()
@@ -306,7 +322,7 @@ func (s *Sink) close() {
 
 // reportEmpty tells Run that nothing is left to wait for. The caller holds mu.
 func (s *Sink) reportEmpty() {
-	if !s.closed || s.confirming || len(s.queue) > 0 {
+	if !s.closed || s.confirming || s.queue.len() > 0 {
 		return
 	}
 	select {
@@ -319,7 +335,7 @@ func (s *Sink) reportEmpty() {
 func (s *Sink) unconfirmed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue)
+	return s.queue.len()
 }
 
 // drained goes on writing after the connection's buffer has emptied.
@@ -363,8 +379,8 @@ func (s *Sink) detach(c *sender, cause error) {
 	}
 	switch {
 	case s.unanswered == 1 && (blamed || s.silences >= silencesToConvict):
-		for _, p := range s.queue[:s.written] {
-			if !p.answered {
+		for i := range s.written {
+			if p := s.queue.at(i); !p.answered {
 				s.refuse(p, cause)
 				break
 			}
@@ -372,34 +388,40 @@ func (s *Sink) detach(c *sender, cause error) {
 		s.silences = 0
 		s.confirm()
 	case blamed || s.silences >= silencesToSuspect:
-		s.suspects = s.first + uint64(len(s.queue))
+		s.suspects = s.first + uint64(s.queue.len())
 	}
 }
 
-// answer takes the broker's answer to the publication with that identifier.
-func (s *Sink) answer(c *sender, id uint16, reason *ReasonError) {
+// answer takes the broker's answers to publications.
+func (s *Sink) answer(c *sender, answers []puback) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := int((uint64(id) + math.MaxUint16 - uint64(packetID(s.first))) % math.MaxUint16)
-	if s.current != c || i >= s.written || s.queue[i].answered {
+	if s.current != c {
 		return
 	}
-	s.silences = 0
-	p := s.queue[i]
-	switch {
-	case reason == nil:
-		p.answered = true
-	case reason.Code == packets.PubackQuotaExceeded || reason.Code == packets.PubackPacketIdentifierInUse:
-		// Not accepted, but not for good. The pause before the next connection
-		// gives the broker time, and everything unconfirmed is then sent in order.
-		p.sent = false
-		c.bye = reason
-		c.conn.Conn.Close()
-		return
-	default:
-		s.refuse(p, reason)
+	for _, a := range answers {
+		i := int((uint64(a.id) + math.MaxUint16 - uint64(packetID(s.first))) % math.MaxUint16)
+		if i >= s.written || s.queue.at(i).answered {
+			continue
+		}
+		s.silences = 0
+		p := s.queue.at(i)
+		switch {
+		case a.reason == nil:
+			p.answered = true
+		case a.reason.Code == packets.PubackQuotaExceeded || a.reason.Code == packets.PubackPacketIdentifierInUse:
+			// Not accepted, but not for good. The pause before the next connection
+			// gives the broker time, and everything unconfirmed is then sent in order.
+			p.sent = false
+			c.bye = a.reason
+			c.conn.Conn.Close()
+			s.confirm()
+			return
+		default:
+			s.refuse(p, a.reason)
+		}
+		s.unanswered--
 	}
-	s.unanswered--
 	s.pump()
 }
 
@@ -416,6 +438,8 @@ type sender struct {
 	maxPacket int  // bytes
 	retain    bool // the broker can retain messages
 	resumed   bool // the broker still had our session
+
+	answers []puback // taken by the reader, and not passed on yet
 }
 
 // ConAckReceived begins the connection: it learns the broker's limits and sends
@@ -441,58 +465,25 @@ func (c *sender) ConAckReceived(w io.Writer, connect *packets.Connect, ack *pack
 	c.retain = c.sink.config.Retain == KeepRetain && (props.RetainAvailable == nil || *props.RetainAvailable == 1)
 	c.sink.stats.connections.Add(1)
 	c.sink.attach(c)
+	c.conn.serve(c)
 	return nil
 }
 
-// PacketReceived takes the PUBACKs.
-func (c *sender) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
-	ack, ok := p.Content.(*packets.Puback)
-	if !ok {
+// take implements taker.
+func (c *sender) take(first byte, body []byte) error {
+	if first>>4 != packets.PUBACK {
 		return nil
 	}
-	if !isPubackReason(ack.ReasonCode) {
-		c.conn.refuse(protocolError("a PUBACK with reason 0x%02x", ack.ReasonCode))
-		return nil
+	p, err := parsePuback(body)
+	if err == nil {
+		c.answers = append(c.answers, p)
 	}
-	var reason *ReasonError
-	if ack.ReasonCode >= 0x80 {
-		reason = &ReasonError{Code: ack.ReasonCode}
-		if ack.Properties != nil {
-			reason.Reason = ack.Properties.ReasonString
-		}
-	}
-	c.sink.answer(c, ack.PacketID, reason)
+	return err
+}
+
+// taken implements taker.
+func (c *sender) taken() error {
+	c.sink.answer(c, c.answers)
+	c.answers = c.answers[:0]
 	return nil
-}
-
-// encode makes the PUBLISH of m for this connection's broker.
-func (c *sender) encode(m *message.Message) (*packets.Publish, error) {
-	to, err := c.sink.topic.Expand(m.Topic)
-	if err != nil {
-		return nil, err
-	}
-	packet, err := encode(m, to, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	packet.QoS = c.sink.config.QoS.level()
-	packet.Retain = packet.Retain && c.retain
-	if c.maxPacket < math.MaxInt {
-		if size := packetSize(packet); size > c.maxPacket {
-			return nil, fmt.Errorf("packet of %d bytes: the broker takes %d", size, c.maxPacket)
-		}
-	}
-	return packet, nil
-}
-
-// packetSize returns the encoded size of p in bytes.
-func packetSize(p *packets.Publish) int {
-	size := 0
-	for _, b := range p.Buffers() {
-		size += len(b)
-	}
-	for rest := size; rest > 0x7f; rest >>= 7 { // the length field has 7 bits a byte
-		size++
-	}
-	return size + 2 // type and the length's first byte
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/eclipse/paho.golang/paho/session"
 
 	"github.com/wasm-graph/graphd/engine/endpoint"
+	"github.com/wasm-graph/graphd/engine/message"
 )
 
 // Source receives what is published on some topics. Its methods may be called
@@ -37,12 +38,11 @@ type Source struct {
 	stats     struct{ received, redelivered, dropped, malformed, connections atomic.Uint64 }
 
 	mu      sync.Mutex
-	changed sync.Cond // something for the emitter: queue, current or stopped changed
-	queue   []arrival // guarded by mu: queue[head:] awaits emission
-	head    int       // guarded by mu
-	bytes   int       // guarded by mu: of the messages in the queue
-	current *receiver // guarded by mu: the live connection, nil without
-	stopped bool      // guarded by mu: nothing more will be emitted
+	changed sync.Cond      // something for the emitter: queue, current or stopped changed
+	queue   queue[arrival] // guarded by mu: awaits emission
+	bytes   int            // guarded by mu: of the messages in the queue
+	current *receiver      // guarded by mu: the live connection, nil without
+	stopped bool           // guarded by mu: nothing more will be emitted
 }
 
 // arrival is a delivery that waits to be emitted.
@@ -140,7 +140,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 // has retired.
 func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, error) {
 	r := &receiver{source: s}
-	l, err := s.config.dial(ctx, r, false, nil, r.received)
+	l, err := s.config.dial(ctx, r, false, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -287,7 +287,7 @@ func (s *Source) rests(r *receiver) bool {
 	defer s.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return s.head == len(s.queue) && len(r.unsent) == 0 && r.arrivals == r.read.Load()
+	return s.queue.len() == 0 && r.unsent.len() == 0 && r.first == r.read.Load()
 }
 
 // attach makes r the live connection. What an earlier connection delivered and
@@ -297,16 +297,13 @@ func (s *Source) attach(r *receiver) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.resumed {
-		kept := s.queue[:0]
 		s.bytes = 0
-		for _, a := range s.queue[s.head:] {
-			if a.from == nil {
-				kept = append(kept, a)
+		for range s.queue.len() {
+			if a := s.queue.pop(); a.from == nil {
+				s.queue.push(a)
 				s.bytes += a.size
 			}
 		}
-		clear(s.queue[len(kept):])
-		s.queue, s.head = kept, 0
 	}
 	s.current = r
 	s.changed.Signal()
@@ -329,22 +326,21 @@ func (s *Source) stop() {
 	s.changed.Signal()
 }
 
-// push queues a, which is never refused at QoS 1: the receive maximum bounds those.
-func (s *Source) push(a arrival) {
+// push queues arrivals, and returns how many bytes are queued. Those at QoS 1 are never
+// refused: the receive maximum bounds them.
+func (s *Source) push(arrivals []arrival) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.from == nil && (len(s.queue)-s.head >= s.config.Queue || s.bytes >= s.config.QueueBytes) {
-		s.stats.dropped.Add(1)
-		return
+	for _, a := range arrivals {
+		if a.from == nil && (s.queue.len() >= s.config.Queue || s.bytes >= s.config.QueueBytes) {
+			s.stats.dropped.Add(1)
+			continue
+		}
+		s.queue.push(a)
+		s.bytes += a.size
 	}
-	if s.head > len(s.queue)/2 { // reuse the front rather than grow
-		n := copy(s.queue, s.queue[s.head:])
-		clear(s.queue[n:])
-		s.queue, s.head = s.queue[:n], 0
-	}
-	s.queue = append(s.queue, a)
-	s.bytes += a.size
 	s.changed.Signal()
+	return s.bytes
 }
 
 // next waits for the next delivery to emit. It reports false when there will be
@@ -352,15 +348,13 @@ func (s *Source) push(a arrival) {
 func (s *Source) next() (endpoint.Delivery, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.stopped && (s.current == nil || s.head == len(s.queue)) {
+	for !s.stopped && (s.current == nil || s.queue.len() == 0) {
 		s.changed.Wait()
 	}
 	if s.stopped {
 		return endpoint.Delivery{}, false
 	}
-	a := s.queue[s.head]
-	s.queue[s.head] = arrival{}
-	s.head++
+	a := s.queue.pop()
 	s.bytes -= a.size
 	return a.Delivery, true
 }
@@ -371,15 +365,20 @@ type receiver struct {
 	basePeer
 	source  *Source
 	resumed bool          // the broker still had our session; set before anything arrives
-	read    atomic.Uint64 // QoS 1 PUBLISHes so far, those on the way to received included
+	read    atomic.Uint64 // QoS 1 PUBLISHes so far, those in the batch included
 
-	mu       sync.Mutex
-	out      *conn                        // guarded by mu: nil once acknowledgements are void
-	first    uint64                       // guarded by mu: number of the arrival at unsent[0]
-	unsent   []acknowledgement            // guarded by mu: of arrivals, in order
-	acks     []byte                       // guarded by mu: scratch
-	answer   chan<- packets.ControlPacket // guarded by mu: takes the SUBACK or UNSUBACK
-	arrivals uint64                       // guarded by mu: QoS 1 arrivals so far
+	// Only the reader touches these.
+	batch   []arrival         // taken, and not queued yet
+	duties  []acknowledgement // of what was taken at QoS 1
+	scratch []byte
+
+	mu     sync.Mutex
+	out    *conn                        // guarded by mu: nil once acknowledgements are void
+	first  uint64                       // guarded by mu: number of the arrival that is first in unsent
+	unsent queue[acknowledgement]       // guarded by mu: of arrivals, in order
+	acks   []byte                       // guarded by mu: scratch
+	answer chan<- packets.ControlPacket // guarded by mu: takes the SUBACK or UNSUBACK
+	asked  byte                         // guarded by mu: the type of what it answers
 }
 
 // acknowledgement is the PUBACK that an arrival will get.
@@ -394,11 +393,13 @@ func (r *receiver) ConAckReceived(w io.Writer, connect *packets.Connect, ack *pa
 	if err := checkConnack(ack, connect.CleanStart); err != nil {
 		return err
 	}
+	c := w.(*conn)
 	r.mu.Lock()
-	r.out = w.(*conn)
+	r.out = c
 	r.mu.Unlock()
 	r.resumed = ack.SessionPresent
 	r.source.attach(r)
+	c.serve(r)
 	return nil
 }
 
@@ -412,7 +413,7 @@ func (r *receiver) ConnectionLost(d *packets.Disconnect) error {
 func (r *receiver) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.out, r.unsent = nil, nil
+	r.out, r.unsent = nil, queue[acknowledgement]{}
 	r.reply(packets.ControlPacket{})
 }
 
@@ -437,34 +438,30 @@ func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan
 		return session.ErrNoConnection
 	}
 	p.SetIdentifier(subscribeID)
-	r.answer = answer
+	r.answer, r.asked = answer, p.Type()
 	return nil
 }
 
-// PacketReceived takes the SUBACK or UNSUBACK, and sends a QoS 1 PUBLISH the way that QoS 0
-// ones go, so that both stay in order.
-func (r *receiver) PacketReceived(p *packets.ControlPacket, publishes chan<- *packets.Publish) error {
+// PacketReceived takes the SUBACK or UNSUBACK.
+func (r *receiver) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var v *violation
 	switch content := p.Content.(type) {
-	case *packets.Publish:
-		r.read.Add(1)
-		publishes <- content
-	case *packets.Unsuback:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if content.PacketID != subscribeID && r.out != nil {
-			r.out.refuse(protocolError("an UNSUBACK of packet %d, which is none of ours", content.PacketID))
-			return nil
-		}
-		r.reply(*p)
 	case *packets.Suback:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if v := r.checkSuback(content); v != nil && r.out != nil {
-			r.out.refuse(v)
-			return nil
+		v = r.checkSuback(content)
+	case *packets.Unsuback:
+		if content.PacketID != subscribeID || r.asked != packets.UNSUBSCRIBE {
+			v = protocolError("an UNSUBACK of packet %d, which is none of ours", content.PacketID)
 		}
-		r.reply(*p)
+	default:
+		return nil
 	}
+	if v != nil && r.out != nil {
+		r.out.refuse(v)
+		return nil
+	}
+	r.reply(*p)
 	return nil
 }
 
@@ -484,125 +481,133 @@ func (r *receiver) checkSuback(ack *packets.Suback) *violation {
 	return nil
 }
 
-// received queues a message. It does not block: the client library calls it from
-// behind the reader.
-func (r *receiver) received(p *paho.Publish) {
-	s := r.source
-	s.stats.received.Add(1)
-	if p.Duplicate() {
-		s.stats.redelivered.Add(1)
+// maxBatch is how many messages are taken before they are queued: enough to share locks
+// and wake-ups, and few enough that the engine begins while the rest is read.
+const maxBatch = 32
+
+// take implements taker.
+func (r *receiver) take(first byte, body []byte) error {
+	if first>>4 != packets.PUBLISH {
+		return nil
 	}
-	if v := checkPublish(p); v != nil {
-		r.refuse(v)
-		return
+	r.source.stats.received.Add(1)
+	p, err := parsePublish(first, body)
+	if err != nil {
+		return err
 	}
-	number := uint64(0)
-	if p.QoS > 0 {
-		r.mu.Lock()
-		number = r.arrivals
-		r.arrivals++
-		r.unsent = append(r.unsent, acknowledgement{packet: p.PacketID})
-		ahead := len(r.unsent)
-		r.mu.Unlock()
-		if ahead > s.config.MaxInflight && (ahead > math.MaxUint16 || s.held() >= s.config.QueueBytes) {
-			r.refuse(&violation{packets.DisconnectReceiveMaximumExceeded, fmt.Sprintf("%d messages unacknowledged, at most %d may be", ahead, s.config.MaxInflight)})
-			return
-		}
+	if p.duplicate {
+		r.source.stats.redelivered.Add(1)
 	}
-	if reason, err := checkText(p); err != nil {
-		r.discard(p, number, reason, err)
-		return
+	reason, err := checkText(p.message)
+	if err != nil {
+		r.report(p.message, err)
+	} else {
+		r.batch = append(r.batch, r.arrival(&p))
 	}
-	a := arrival{Delivery: endpoint.Delivery{Message: decode(p, time.Now())}}
-	a.size = size(a.Message)
-	if p.QoS > 0 {
+	if p.id != 0 {
+		r.duties = append(r.duties, acknowledgement{packet: p.id, settled: err != nil, reason: reason})
+		r.read.Add(1)
+	}
+	if len(r.batch) == maxBatch {
+		return r.taken()
+	}
+	return nil
+}
+
+// arrival makes a delivery of what arrived.
+func (r *receiver) arrival(p *publish) arrival {
+	a := arrival{Delivery: endpoint.Delivery{Message: p.message}, size: size(p.message)}
+	if p.id != 0 {
+		number := r.read.Load()
 		a.from = r
-		a.Settle = func() { r.settle(number, 0) }
-		a.Position = position(p)
-		a.Redelivered = r.resumed && p.Duplicate() // no other session knows our packet identifiers
+		a.Settle = func() { r.settle(number) }
+		a.Position = r.position(p)
+		a.Redelivered = r.resumed && p.duplicate // no other session knows our packet identifiers
 	}
-	s.push(a)
+	return a
 }
 
-// refuse ends the connection because of a violation.
-func (r *receiver) refuse(v *violation) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.out != nil {
-		r.out.refuse(v)
-	}
-}
-
-// discard refuses a message that is none. The connection goes on, as section 4.13 allows:
+// report counts a message that is none. The connection goes on, as section 4.13 allows:
 // the broker would send it again on the next, for ever.
-func (r *receiver) discard(p *paho.Publish, number uint64, reason byte, err error) {
+func (r *receiver) report(m *message.Message, err error) {
 	s := r.source
 	if s.stats.malformed.Add(1) == 1 {
 		s.config.Logger.Warn("mqtt: the broker passed on what is no valid message; it is refused, as others will be without a word",
-			"broker", s.config.Address, "client", s.config.ClientID, "topic", strings.ToValidUTF8(p.Topic, "?"), "error", err)
-	}
-	if p.QoS > 0 {
-		r.settle(number, reason)
+			"broker", s.config.Address, "client", s.config.ClientID, "topic", strings.ToValidUTF8(m.Topic, "?"), "error", err)
 	}
 }
 
-// held returns the size of what awaits emission.
-func (s *Source) held() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bytes
+// taken implements taker: it queues what was taken. It does not block.
+func (r *receiver) taken() error {
+	r.mu.Lock()
+	if r.out != nil {
+		for _, duty := range r.duties {
+			r.unsent.push(duty)
+		}
+		r.acknowledge()
+	}
+	ahead := r.unsent.len()
+	r.mu.Unlock()
+	held := r.source.push(r.batch)
+	clear(r.batch)
+	r.batch, r.duties = r.batch[:0], r.duties[:0]
+	if most := r.source.config.MaxInflight; ahead > most && (ahead > math.MaxUint16 || held >= r.source.config.QueueBytes) {
+		return &violation{packets.DisconnectReceiveMaximumExceeded, fmt.Sprintf("%d messages unacknowledged, at most %d may be", ahead, most)}
+	}
+	return nil
 }
 
 // position names a QoS 1 PUBLISH: the broker gives its packet identifier to no other
 // message of the session before it has our acknowledgement. The digest is that of
 // the content, since an identifier comes round again.
-func position(p *paho.Publish) endpoint.Position {
+func (r *receiver) position(p *publish) endpoint.Position {
 	// Two sums that the processor has instructions for; together 64 bits.
-	castagnoli := crc32.MakeTable(crc32.Castagnoli)
 	var high, low uint32
-	add := func(part []byte) {
-		high = crc32.Update(high, castagnoli, part)
+	sum := func(part []byte) {
+		high = crc32.Update(high, castagnoli(), part)
 		low = crc32.Update(low, crc32.IEEETable, part)
 	}
-	field := func(text []byte) {
-		var length [4]byte
-		binary.LittleEndian.PutUint32(length[:], uint32(len(text)))
-		add(length[:])
-		add(text)
+	length := func(text []byte, n int) []byte { return binary.LittleEndian.AppendUint32(text, uint32(n)) }
+	field := func(text []byte, s string) []byte { return append(length(text, len(s)), s...) }
+	m := p.message
+	text := length(field(r.scratch[:0], m.Topic), len(m.Payload))
+	sum(text)
+	sum(m.Payload)
+	text = field(text[:0], m.ContentType)
+	for _, u := range m.Properties {
+		text = field(field(text, u.Key), u.Value)
 	}
-	field([]byte(p.Topic))
-	field(p.Payload)
-	field([]byte(p.Properties.ContentType))
-	for _, u := range p.Properties.User {
-		field([]byte(u.Key))
-		field([]byte(u.Value))
+	sum(text)
+	if r.scratch = text; cap(text) > keepBuffer {
+		r.scratch = nil
 	}
-	return endpoint.Position{Slot: uint64(p.PacketID), Digest: uint64(high)<<32 | uint64(low)}
+	return endpoint.Position{Slot: uint64(p.id), Digest: uint64(high)<<32 | uint64(low)}
 }
 
-// settle marks an arrival as safe, or with a reason as refused, and acknowledges as many
-// as are so from the oldest on: the protocol wants PUBACKs in the order of the PUBLISHes.
-func (r *receiver) settle(number uint64, reason byte) {
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // made once
+
+// settle marks an arrival as safe.
+func (r *receiver) settle(number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.out == nil {
 		return // the broker sends it again on the next connection
 	}
-	r.unsent[number-r.first].settled, r.unsent[number-r.first].reason = true, reason
-	n := 0
+	r.unsent.at(int(number - r.first)).settled = true
+	r.acknowledge()
+}
+
+// acknowledge acknowledges as many arrivals as are settled from the oldest on: the
+// protocol wants PUBACKs in the order of the PUBLISHes. The caller holds mu, and out is
+// there.
+func (r *receiver) acknowledge() {
 	r.acks = r.acks[:0]
-	for ; n < len(r.unsent) && r.unsent[n].settled; n++ {
-		id, reason := r.unsent[n].packet, r.unsent[n].reason
-		if reason == 0 {
-			r.acks = append(r.acks, packets.PUBACK<<4, 2, byte(id>>8), byte(id))
-		} else {
-			r.acks = append(r.acks, packets.PUBACK<<4, 3, byte(id>>8), byte(id), reason)
-		}
+	for r.unsent.len() > 0 && r.unsent.at(0).settled {
+		a := r.unsent.pop()
+		r.acks = appendPuback(r.acks, a.packet, a.reason)
+		r.first++
 	}
-	if n == 0 {
-		return
+	if len(r.acks) > 0 {
+		r.out.writePackets(r.acks)
 	}
-	r.unsent = r.unsent[n:]
-	r.first += uint64(n)
-	r.out.writePackets(r.acks)
 }

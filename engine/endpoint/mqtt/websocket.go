@@ -36,7 +36,7 @@ func (c Config) upgrade(ctx context.Context, raw net.Conn) (net.Conn, error) {
 		NetDialContext:    given,
 		NetDialTLSContext: given,
 		Subprotocols:      []string{"mqtt"},
-		ReadBufferSize:    readBuffer,
+		ReadBufferSize:    firstInput,
 	}
 	target := url.URL{Scheme: "ws", Host: c.Address, Path: c.WebSocket}
 	if c.TLS != nil {
