@@ -67,6 +67,7 @@ type Broker struct {
 	Device Device
 
 	t       testing.TB
+	dir     string
 	config  string // path of the configuration file
 	clients int    // names clients
 
@@ -81,7 +82,7 @@ type Broker struct {
 func Start(t testing.TB, o Options) *Broker {
 	t.Helper()
 	dir := t.TempDir()
-	b := &Broker{t: t, config: filepath.Join(dir, "mosquitto.conf")}
+	b := &Broker{t: t, dir: dir, config: filepath.Join(dir, "mosquitto.conf")}
 	b.changed.L = &b.mu
 	lines := []string{
 		"log_dest stderr",
@@ -109,12 +110,11 @@ func Start(t testing.TB, o Options) *Broker {
 	}
 	var secure []string
 	if o.TLS {
-		c := makeCertificates(t)
-		b.CAFile, b.ClientTLS, b.Device = write(t, dir, "ca.pem", c.authority), c.client, c.device
+		b.certify()
 		secure = []string{
 			"cafile " + b.CAFile,
-			"certfile " + write(t, dir, "cert.pem", c.host),
-			"keyfile " + write(t, dir, "key.pem", c.hostKey),
+			"certfile " + filepath.Join(dir, hostFile),
+			"keyfile " + filepath.Join(dir, hostKeyFile),
 		}
 		if o.ClientCertificates {
 			secure = append(secure, "require_certificate true", "use_identity_as_username true")
@@ -149,6 +149,51 @@ func Start(t testing.TB, o Options) *Broker {
 	}
 	b.fail("does not start")
 	return nil
+}
+
+// The files with the broker's certificate and the key for it.
+const (
+	hostFile    = "cert.pem"
+	hostKeyFile = "key.pem"
+)
+
+// certify gives the broker, with Options.TLS, and its device certificates of a new authority.
+func (b *Broker) certify() {
+	b.t.Helper()
+	c := makeCertificates(b.t)
+	write(b.t, b.dir, hostFile, c.host)
+	write(b.t, b.dir, hostKeyFile, c.hostKey)
+	b.CAFile, b.ClientTLS, b.Device = write(b.t, b.dir, "ca.pem", c.authority), c.client, c.device
+}
+
+// Rotate restarts a broker with TLS with certificates of a new authority, and believes none of
+// the old one: CAFile, ClientTLS and Device are others from now on.
+func (b *Broker) Rotate() {
+	b.t.Helper()
+	b.certify()
+	b.Restart()
+}
+
+// Save has a broker with Options.Persistence write down what it has, so that Kill does not
+// take that from it.
+func (b *Broker) Save() {
+	b.t.Helper()
+	b.mu.Lock()
+	process, seen := b.process, len(b.log)
+	b.mu.Unlock()
+	if err := process.Process.Signal(syscall.SIGUSR1); err != nil {
+		b.t.Fatal("mosquitto: save:", err)
+	}
+	if !b.waitLogFrom(seen, "Saving in-memory database") {
+		b.fail("does not save")
+	}
+	// It says so before it does it, and renames the file last.
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(b.dir, "mosquitto.db.new")); os.IsNotExist(err) {
+			return
+		}
+	}
+	b.fail("does not end saving")
 }
 
 // listener is the configuration of a listener on a loopback address.
@@ -211,7 +256,10 @@ func (b *Broker) readLog(r io.Reader) {
 
 // waitLog waits for a line of the broker's log with all of these in it. It reports
 // false if there will be none.
-func (b *Broker) waitLog(parts ...string) bool {
+func (b *Broker) waitLog(parts ...string) bool { return b.waitLogFrom(0, parts...) }
+
+// waitLogFrom is waitLog for the lines from seen on.
+func (b *Broker) waitLogFrom(seen int, parts ...string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	expired := false
@@ -221,7 +269,7 @@ func (b *Broker) waitLog(parts ...string) bool {
 		expired = true
 		b.changed.Broadcast()
 	}).Stop()
-	for seen := 0; ; b.changed.Wait() {
+	for ; ; b.changed.Wait() {
 		for ; seen < len(b.log); seen++ {
 			if containsAll(b.log[seen], parts) {
 				return true
