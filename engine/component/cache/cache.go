@@ -13,7 +13,8 @@
 // Nothing depends on a cache. What can't be read is missing, what can't be written (a
 // full disk, a folder that is gone) is logged and left out. The checksum is against
 // accidents and not against people: what is in the folder is executed, so it has mode
-// 0700, and [Open] refuses one that others may write to.
+// 0700, and [Open] refuses one that others may write to. One that this process may not
+// write to, as in an image with code that was compiled when it was made, is read.
 //
 // The folder is bounded. Whenever an entry is added, those that nobody has used for a
 // long time are removed, and then the least recently used ones until the rest fits.
@@ -34,6 +35,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -53,8 +55,9 @@ type Config struct {
 // Cache is a folder of entries. It is safe for concurrent use, also by several
 // processes. A nil *Cache holds nothing and keeps nothing.
 type Cache struct {
-	dir    string
-	config Config
+	dir      string
+	config   Config
+	readOnly bool
 }
 
 // Key names an entry: a SHA-256 digest of all that its content depends on.
@@ -90,8 +93,20 @@ func Open(dir string, config Config) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: open %s: %w", dir, err)
 	}
-	return &Cache{dir: abs, config: config}, nil
+	c := &Cache{dir: abs, config: config}
+	probe, err := os.MkdirTemp(abs, scratch+"*")
+	if err == nil {
+		err = os.Remove(probe)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		c.readOnly = true
+		config.Logger.Info("the cache of compiled code can't be written to; what is in it is used", "folder", abs)
+	}
+	return c, nil // what else is wrong is told by who comes across it
 }
+
+// ReadOnly reports whether the folder can't be written to: Put and Adopt do nothing.
+func (c *Cache) ReadOnly() bool { return c != nil && c.readOnly }
 
 func prepare(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -190,7 +205,7 @@ func (c *Cache) found(key Key, err error) bool {
 
 // Put adds an entry.
 func (c *Cache) Put(key Key, content []byte) {
-	if c != nil && int64(len(content)) <= c.config.Size/2 {
+	if c != nil && !c.readOnly && int64(len(content)) <= c.config.Size/2 {
 		c.added(c.write(key, content))
 	}
 }
@@ -259,10 +274,15 @@ func (c *Cache) check(key Key) ([]byte, error) {
 	return label, nil
 }
 
-// Link makes an entry a file again, by a hard link. The file has some bytes more at its
-// end than it had, and must not be written to.
+// Link makes an entry a file again, by a hard link, or a symbolic one where the folder
+// can't be written to. The file has some bytes more at its end than it had, and must not
+// be written to.
 func (c *Cache) Link(key Key, file string) error {
-	if err := os.Link(c.path(key), file); err != nil {
+	link := os.Link
+	if c.readOnly { // and perhaps another's, or on another file system
+		link = os.Symlink
+	}
+	if err := link(c.path(key), file); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	return nil
@@ -285,7 +305,11 @@ func checksum(f *os.File, n int64) (sum uint32, err error) {
 // Adopt makes a file, which must be in a Scratch folder and complete, an entry, with a
 // label. It is gone from where it was.
 func (c *Cache) Adopt(key Key, file string, label []byte) {
-	if c != nil {
+	switch {
+	case c == nil:
+	case c.readOnly:
+		_ = remove(file) // or whoever removes the Scratch folder does
+	default:
 		c.added(errors.Join(c.adopt(key, file, label), remove(file)))
 	}
 }
@@ -331,10 +355,15 @@ func (c *Cache) Remove(key Key) {
 	}
 }
 
-// Scratch makes an empty folder on the file system of the cache. The caller removes it;
-// one that is left by a process that died is removed later.
+// Scratch makes an empty folder on the file system of the cache, or the system's place
+// for temporary files where the cache can't be written to. The caller removes it; one in
+// the cache that is left by a process that died is removed later.
 func (c *Cache) Scratch() (dir string, err error) {
-	dir, err = os.MkdirTemp(c.dir, scratch+"*")
+	parent := c.dir
+	if c.readOnly {
+		parent = os.TempDir()
+	}
+	dir, err = os.MkdirTemp(parent, scratch+"*")
 	if err != nil {
 		return "", fmt.Errorf("cache: make scratch folder: %w", err)
 	}

@@ -32,7 +32,7 @@ import (
 // and does not give out what it compiled if it can't write it. So it gets a folder that
 // is empty, of this process alone. Before a module is loaded, the file that holds its
 // code is checked and linked into that folder; a file that wazero makes is moved out of
-// it.
+// it, or removed where the cache can only be read.
 //
 // Most of the time of a load would go into the validation of code whose translation is
 // there already, and the hashing of it. So what wazero is given to load is an outline of
@@ -213,6 +213,10 @@ func (c *codeCache) made() string {
 // keep moves a file that wazero made for a module into the cache. Its label is the name
 // that wazero would give to the file of the outline, and the outline.
 func (c *codeCache) keep(ctx context.Context, file string, digest [32]byte, wasm []byte) {
+	if c.entries.ReadOnly() {
+		_ = os.Remove(file) // or close does it
+		return
+	}
 	out := outline(wasm, digest)
 	name, err := nameOf(ctx, c.entries, out)
 	if err != nil {
