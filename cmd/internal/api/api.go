@@ -108,7 +108,7 @@ type Object struct {
 	Metadata   Metadata        `json:"metadata"`
 	Type       string          `json:"type,omitempty"` // of a Secret
 	Spec       json.RawMessage `json:"spec,omitempty"`
-	Data       json.RawMessage `json:"data,omitempty"` // of a Secret: "<N bytes>" for each key
+	Data       json.RawMessage `json:"data,omitempty"` // of a Secret: "(N bytes)" for each key
 	BinaryData json.RawMessage `json:"binaryData,omitempty"`
 	Status     *Status         `json:"status,omitempty"`
 }

@@ -144,7 +144,7 @@ func faultOf(err error) *Fault {
 		return &Fault{Code: http.StatusConflict, Reason: "Conflict", Message: err.Error()}
 	case errors.As(err, &missing):
 		return &Fault{Code: http.StatusNotFound, Reason: "NotFound", Message: err.Error()}
-	case errors.Is(err, wanted.ErrEmpty):
+	case errors.Is(err, wanted.ErrEmpty), errors.Is(err, wanted.ErrPath):
 		return &Fault{Code: http.StatusBadRequest, Reason: "BadRequest", Message: err.Error()}
 	case errors.As(err, &large):
 		return &Fault{Code: http.StatusRequestEntityTooLarge, Reason: "RequestEntityTooLarge", Message: fmt.Sprintf("a request has %d bytes at most", large.Limit)}
@@ -184,15 +184,15 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
 	if err == nil {
-		if _, err = d.Token(); err == nil {
+		switch _, err = d.Token(); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err == nil:
 			return badRequest("there is more than one request in the body")
 		}
 	}
 	var large *http.MaxBytesError
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil
-	case errors.As(err, &large):
+	if errors.As(err, &large) {
 		return err
 	}
 	return badRequest("the body can't be read: %v", err)
@@ -333,7 +333,7 @@ func shown(o *wanted.Object, set *resource.Set) *Object {
 		sizes := map[string]string{}
 		if secret := set.Secrets[o.Key()]; secret != nil {
 			for key, data := range secret.Data {
-				sizes[key] = "<" + strconv.Itoa(len(data)) + " bytes>"
+				sizes[key] = "(" + strconv.Itoa(len(data)) + " bytes)"
 			}
 		}
 		object.Data, _ = json.Marshal(sizes) // a map of strings can be

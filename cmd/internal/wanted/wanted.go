@@ -114,6 +114,9 @@ type NotFoundError struct{ Ref }
 
 func (e *NotFoundError) Error() string { return "there is no " + e.String() }
 
+// ErrPath says that a document's path is of no use.
+var ErrPath = errors.New("the path of what is to be applied is not absolute")
+
 // ErrEmpty says that there was nothing to apply.
 var ErrEmpty = errors.New("there is no object in it")
 
@@ -207,7 +210,7 @@ func (s *Store) Reload() (warnings document.Problems, err error) {
 
 // Apply adds the objects in documents, or puts them in place of those of the same name.
 // With dry set it only says what it would do. The error may be a *FaultError or a
-// *FileError, or ErrEmpty.
+// *FileError, ErrPath or ErrEmpty.
 func (s *Store) Apply(documents []Document, dry bool) (changes []Change, warnings document.Problems, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +218,7 @@ func (s *Store) Apply(documents []Document, dry bool) (changes []Change, warning
 	var files []resource.File
 	for _, d := range documents {
 		if !filepath.IsAbs(d.Path) || strings.ContainsFunc(d.Path, func(r rune) bool { return r < ' ' }) {
-			return nil, nil, fmt.Errorf("the path %q of what is to be applied is not absolute", d.Path)
+			return nil, nil, fmt.Errorf("%w: %q", ErrPath, d.Path)
 		}
 		objects, err := split(d)
 		if err != nil {

@@ -206,8 +206,8 @@ func TestRefused(t *testing.T) {
 		{"documents without a line between", own(broker + "...\n" + broker), "given.yaml:5:1: not valid YAML"},
 		{"nothing", own("# nothing\n"), wanted.ErrEmpty.Error()},
 		{"in a file", own(strings.Replace(broker, "b:1883", "c:1883", 1)), "DataflowEndpoint broker is declared in " + filepath.Join(s.dir, "a.yaml") + ", which graphd reads: change it there"},
-		{"of nowhere", []wanted.Document{{Name: "x", Path: "x", Text: []byte(flow("two", "out"))}}, `the path "x" of what is to be applied is not absolute`},
-		{"a path of lines", []wanted.Document{{Name: "x", Path: "/x\n---\n", Text: []byte(flow("two", "out"))}}, "is not absolute"},
+		{"of nowhere", []wanted.Document{{Name: "x", Path: "x", Text: []byte(flow("two", "out"))}}, `the path of what is to be applied is not absolute: "x"`},
+		{"a path of lines", []wanted.Document{{Name: "x", Path: "/x\n---\n", Text: []byte(flow("two", "out"))}}, "is not absolute:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := s.Apply(tt.docs, false)
