@@ -9,6 +9,8 @@ package kafka
 
 import (
 	"bytes"
+	"encoding/base64"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -17,15 +19,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wasm-graph/graphd/conformance/services/certificates"
 	"github.com/wasm-graph/graphd/conformance/services/programs"
 )
 
 // patience is how long a broker has to be there. It is for machines that do much else.
 const patience = time.Minute
 
+// Who a broker knows, by PLAIN and by SCRAM. By OAUTHBEARER it takes any token that is
+// not signed and has not expired, as Token makes them.
+const (
+	User     = "device"
+	Password = "a secret: 1"
+)
+
 // Broker is a running broker. It ends with its test.
 type Broker struct {
 	Addr string // host:port; it stays as it is over Restart
+	// SASLAddr is where clients show who they are, over TLS; PlainAddr without TLS.
+	SASLAddr, PlainAddr string
+	// TLSAddr is where they need a certificate of the authority's.
+	TLSAddr      string
+	Certificates certificates.Set
 
 	t       testing.TB
 	jars    string
@@ -41,13 +56,20 @@ func Start(t testing.TB) *Broker {
 	root := filepath.Dir(programs.Run(t, "go", "env", "GOMOD"))
 	dir := t.TempDir()
 	b := &Broker{
-		t: t, Addr: programs.FreeAddress(t), config: filepath.Join(dir, "server.properties"),
+		t: t, Addr: programs.FreeAddress(t), SASLAddr: programs.FreeAddress(t), PlainAddr: programs.FreeAddress(t), TLSAddr: programs.FreeAddress(t),
+		Certificates: certificates.Make(t), config: filepath.Join(dir, "server.properties"),
 		jars: programs.Run(t, filepath.Join(root, ".ci", "install-kafka")) + "/*",
 	}
-	controller := programs.FreeAddress(t)
-	text := strings.NewReplacer("BROKER", b.Addr, "CONTROLLER_ADDRESS", controller, "DIR", filepath.Join(dir, "data")).Replace(properties)
-	if err := os.WriteFile(b.config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	text := strings.NewReplacer(
+		"BROKER_ADDRESS", b.Addr, "SASL_ADDRESS", b.SASLAddr, "PLAIN_ADDRESS", b.PlainAddr, "TLS_ADDRESS", b.TLSAddr,
+		"CONTROLLER_ADDRESS", programs.FreeAddress(t), "FOLDER", dir, "USER", User, "PASSWORD", Password,
+	).Replace(properties)
+	for name, text := range map[string]string{
+		"server.properties": text, "authority.pem": b.Certificates.Authority, "host.pem": b.Certificates.HostKey + b.Certificates.Host,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var err error
 	if b.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
@@ -60,7 +82,8 @@ func Start(t testing.TB) *Broker {
 		}
 		b.log.Close()
 	})
-	programs.Run(t, "java", "-cp", b.jars, "kafka.tools.StorageTool", "format", "-t", "abcdefghijklmnopqrstuv", "-c", b.config)
+	programs.Run(t, "java", "-cp", b.jars, "kafka.tools.StorageTool", "format", "-t", "abcdefghijklmnopqrstuv", "-c", b.config,
+		"--add-scram", "SCRAM-SHA-256=[name="+User+",password="+Password+"]", "--add-scram", "SCRAM-SHA-512=[name="+User+",password="+Password+"]")
 	b.Restart()
 	return b
 }
@@ -70,10 +93,24 @@ const properties = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@CONTROLLER_ADDRESS
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://BROKER,CONTROLLER://CONTROLLER_ADDRESS
-advertised.listeners=PLAINTEXT://BROKER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs=DIR
+listeners=PLAINTEXT://BROKER_ADDRESS,SASL://SASL_ADDRESS,PLAIN://PLAIN_ADDRESS,TLS://TLS_ADDRESS,CONTROLLER://CONTROLLER_ADDRESS
+advertised.listeners=PLAINTEXT://BROKER_ADDRESS,SASL://SASL_ADDRESS,PLAIN://PLAIN_ADDRESS,TLS://TLS_ADDRESS
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_SSL,PLAIN:SASL_PLAINTEXT,TLS:SSL
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_USER="PASSWORD";
+listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_USER="PASSWORD";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.plain.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.plain.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+listener.name.plain.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+ssl.keystore.type=PEM
+ssl.keystore.location=FOLDER/host.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=FOLDER/authority.pem
+listener.name.tls.ssl.client.auth=required
+log.dirs=FOLDER/data
 num.partitions=1
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
@@ -82,6 +119,13 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 `
+
+// Token returns one for OAUTHBEARER that is good until then.
+func Token(expires time.Time) string {
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, User, expires.Add(-time.Hour).Unix(), expires.Unix())
+	return encode(`{"alg":"none"}`) + "." + encode(claims) + "."
+}
 
 // Process returns the id of the broker's process, which must be running.
 func (b *Broker) Process() int { return b.process.Process.Pid }

@@ -3,25 +3,14 @@
 package mosquitto
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"testing"
-	"time"
+
+	"github.com/wasm-graph/graphd/conformance/services/certificates"
 )
 
-// Device is a client's certificate, the key for it, and the certificate of the
-// authority between it and the one that a broker knows, PEM.
-type Device struct {
-	Name                           string // that it certifies
-	Certificate, Key, Intermediate string
-}
+// Device is a client's certificate.
+type Device = certificates.Device
 
 // material is what a broker with TLS and its clients need, PEM.
 type material struct {
@@ -30,77 +19,9 @@ type material struct {
 	device                   Device
 }
 
-// makeCertificates makes an authority, a certificate for the loopback host signed by it,
-// and one for a device, signed by an authority below it.
+// makeCertificates makes an authority, and what it certifies.
 func makeCertificates(t testing.TB) material {
 	t.Helper()
-	now := time.Now()
-	template := func(serial int64, name string) *x509.Certificate {
-		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial),
-			Subject:      pkix.Name{CommonName: name},
-			NotBefore:    now.Add(-time.Hour),
-			NotAfter:     now.Add(24 * time.Hour),
-			KeyUsage:     x509.KeyUsageDigitalSignature,
-		}
-	}
-	ca := template(1, "test authority")
-	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
-	caKey, caDER := sign(t, ca, nil, nil)
-	host := template(2, "localhost")
-	host.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	host.DNSNames, host.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	hostKey, hostDER := sign(t, host, ca, caKey)
-	between := template(3, "authority of devices")
-	between.IsCA, between.BasicConstraintsValid, between.KeyUsage = true, true, x509.KeyUsageCertSign
-	betweenKey, betweenDER := sign(t, between, ca, caKey)
-	device := template(4, "device-1")
-	device.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	deviceKey, deviceDER := sign(t, device, between, betweenKey)
-
-	m := material{
-		authority: pemBlock("CERTIFICATE", caDER),
-		host:      pemBlock("CERTIFICATE", hostDER),
-		hostKey:   keyBlock(t, hostKey),
-		device: Device{
-			Name:         device.Subject.CommonName,
-			Certificate:  pemBlock("CERTIFICATE", deviceDER),
-			Key:          keyBlock(t, deviceKey),
-			Intermediate: pemBlock("CERTIFICATE", betweenDER),
-		},
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(m.authority))
-	m.client = &tls.Config{RootCAs: pool}
-	return m
-}
-
-func keyBlock(t testing.TB, key *ecdsa.PrivateKey) string {
-	t.Helper()
-	der, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal("mosquitto: encode key:", err)
-	}
-	return pemBlock("EC PRIVATE KEY", der)
-}
-
-// sign makes a key and a certificate for it, signed by a parent or by itself.
-func sign(t testing.TB, c, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal("mosquitto: make key:", err)
-	}
-	if parent == nil {
-		parent, parentKey = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		t.Fatal("mosquitto: make certificate:", err)
-	}
-	return key, der
-}
-
-func pemBlock(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	c := certificates.Make(t)
+	return material{c.Authority, c.Host, c.HostKey, c.Client, c.Device}
 }

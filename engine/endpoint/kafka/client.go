@@ -5,6 +5,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -37,10 +39,10 @@ func (c Config) options(l *link) []kgo.Opt {
 	}
 	switch s := c.SASL; {
 	case s.Token != nil:
-		options = append(options, kgo.SASL(oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		options = append(options, kgo.SASL(bearer{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			token, err := s.Token(ctx)
 			return oauth.Auth{Token: token}, err
-		})))
+		})}))
 	case s.Mechanism == Plain:
 		options = append(options, kgo.SASL(plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()))
 	case s.Mechanism == ScramSHA256:
@@ -49,6 +51,28 @@ func (c Config) options(l *link) []kgo.Opt {
 		options = append(options, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()))
 	}
 	return options
+}
+
+// bearer is OAUTHBEARER, and says what a broker has against a token. That is no refusal
+// for good: the next token may be a better one.
+type bearer struct{ sasl.Mechanism }
+
+// Authenticate implements sasl.Mechanism.
+func (b bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	session, first, err := b.Mechanism.Authenticate(ctx, host)
+	return bearing{session}, first, err
+}
+
+// bearing is a session of bearer.
+type bearing struct{ sasl.Session }
+
+// Challenge implements sasl.Session. What a broker answers but for yes is why not, RFC
+// 7628, section 3.2.2.
+func (b bearing) Challenge(answer []byte) (done bool, response []byte, err error) {
+	if len(answer) > 0 {
+		return false, nil, fmt.Errorf("the broker refuses the token: %s", answer)
+	}
+	return b.Session.Challenge(answer)
 }
 
 // pause returns how long to wait after so many attempts.
@@ -78,7 +102,8 @@ type link struct {
 	lost    chan struct{}
 
 	mu        sync.Mutex
-	reachable bool // guarded by mu: a broker has answered, lately
+	reachable bool  // guarded by mu: a broker has answered, lately
+	trouble   error // guarded by mu: why the last attempt failed, while it is not reachable
 }
 
 func newLink(c Config, changed func()) *link {
@@ -92,10 +117,19 @@ func (l *link) up() bool {
 	return l.reachable
 }
 
-func (l *link) set(reachable bool) {
+// Trouble returns why no broker answers; nil while one does, and before an attempt has
+// failed.
+func (l *link) Trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trouble
+}
+
+// set notes that a broker has answered, or, with why, that none has.
+func (l *link) set(reachable bool, why error) {
 	l.mu.Lock()
 	was := l.reachable
-	l.reachable = reachable
+	l.reachable, l.trouble = reachable, why
 	l.mu.Unlock()
 	if was != reachable {
 		l.changed()
@@ -116,7 +150,7 @@ const patrol = 5 * time.Second
 // watch asks whether a broker is there, when a connection was lost and now and then,
 // until ctx ends or the client is refused for good.
 func (l *link) watch(ctx context.Context, client *kgo.Client) error {
-	defer l.set(false)
+	defer l.set(false, nil)
 	for tries := 0; ; {
 		attempt, cancel := context.WithTimeout(ctx, l.config.ConnectTimeout)
 		err := client.Ping(attempt)
@@ -140,7 +174,7 @@ func (l *link) watch(ctx context.Context, client *kgo.Client) error {
 				l.config.Logger.Warn("kafka: not connected", "broker", l.config.Address, "client", l.config.ClientID, "error", err)
 			}
 		}
-		l.set(err == nil)
+		l.set(err == nil, err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

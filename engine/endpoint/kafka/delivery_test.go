@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/kafka"
 	"github.com/wasm-graph/graphd/engine/message"
 )
@@ -288,10 +289,14 @@ func TestDownAtStart(t *testing.T) {
 	if source.Connected() || sink.Connected() {
 		t.Error("connected to nobody")
 	}
+	eventually(t, "both say why", func() bool { return endpoint.Trouble(source) != nil && endpoint.Trouble(sink) != nil })
 	var port int
 	fmt.Sscanf(config.Address[strings.LastIndex(config.Address, ":")+1:], "%d", &port)
 	c = newCluster(t, 1, kfake.Ports(port))
 	eventually(t, "both are connected", func() bool { return source.Connected() && sink.Connected() })
+	if err := errors.Join(endpoint.Trouble(source), endpoint.Trouble(sink)); err != nil {
+		t.Errorf("connected, and in trouble: %v", err)
+	}
 	send(t, sink, &message.Message{Payload: []byte("late")})
 	if got := payloads(r1.all(1)); got[0] != "late" {
 		t.Errorf("got %v", got)

@@ -124,6 +124,9 @@ func NewSink(config Config, topic string) (*Sink, error) {
 // Connected reports whether a broker answers.
 func (s *Sink) Connected() bool { return s.link.up() }
 
+// Trouble implements endpoint.Explainer.
+func (s *Sink) Trouble() error { return s.link.Trouble() }
+
 // Stats returns the counters.
 func (s *Sink) Stats() SinkStats {
 	return SinkStats{Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(), Expired: s.stats.expired.Load()}

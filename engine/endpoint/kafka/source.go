@@ -124,6 +124,9 @@ func NewSource(config Config, topics ...string) (*Source, error) {
 // Connected reports whether the source is a member of its group and a broker answers.
 func (s *Source) Connected() bool { return s.joined.Load() && s.link.up() }
 
+// Trouble implements endpoint.Explainer.
+func (s *Source) Trouble() error { return s.link.Trouble() }
+
 // Stats returns the counters.
 func (s *Source) Stats() SourceStats {
 	return SourceStats{
