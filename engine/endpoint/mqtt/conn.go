@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -234,6 +235,8 @@ func (c *conn) send() {
 	defer close(c.sent)
 	var batch []byte
 	for range c.wake {
+		// Whoever is about to write more goes first. Where nobody is, this takes no time.
+		runtime.Gosched()
 		c.mu.Lock()
 		batch, c.pending = c.pending, batch[:0]
 		c.sending = len(batch)
