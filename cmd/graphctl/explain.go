@@ -22,14 +22,14 @@ func newExplain() *cobra.Command {
 		Short: "Show what a kind of resources, or a field of it, is for",
 		Long: `Explain shows the documentation of a kind of resources or of one of its fields, with
 type, default and bounds, and the fields below it. Kinds and fields are written in any
-case, kinds also in the plural or short, as in dfe for DataflowEndpoint; lists are passed
-through. "annotations" are the options of graphd that resources have as annotations.
+case, kinds also in the plural or short, as in endpoint for DataflowEndpoint; lists are
+passed through. "annotations" are the options of graphd that resources have as annotations.
 
 Kinds, and their short names:
 
 ` + kindList(),
 		Example: "  graphctl explain dataflowendpoint.spec.mqttSettings.qos\n" +
-			"  graphctl explain dfg.spec.nodes --recursive\n" +
+			"  graphctl explain graph.spec.nodes --recursive\n" +
 			"  graphctl explain annotations\n" +
 			"  graphctl explain annotations.deadline",
 		Args: exactly("KIND[.FIELD...]"),
@@ -55,7 +55,7 @@ Kinds, and their short names:
 func kindList() string {
 	var b strings.Builder
 	for _, k := range schema.Kinds() {
-		fmt.Fprintf(&b, "  %-18s %-5s %s\n", k.Name, k.Short, firstSentence(k.Root.Doc))
+		fmt.Fprintf(&b, "  %-18s %-9s %s\n", k.Name, k.Short, firstSentence(k.Root.Doc))
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
@@ -114,7 +114,7 @@ func unknownField(name, of string, parent *schema.Field) error {
 		return fmt.Errorf("%s; did you mean %s?", text, near)
 	}
 	if len(parent.Fields) == 0 {
-		return fmt.Errorf("%s, nor any other: it is a %s", text, parent.TypeName())
+		return fmt.Errorf("%s, nor any other: its type is %s", text, parent.TypeName())
 	}
 	return fmt.Errorf("%s; it has %s", text, strings.Join(parent.Names(), ", "))
 }

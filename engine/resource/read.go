@@ -77,14 +77,15 @@ func read(n document.Node, f *schema.Field) value {
 		v.readObject()
 	case schema.List:
 		v.ok = true
-		for _, item := range n.List() {
+		items := n.List()
+		for _, item := range items {
 			if item.IsNull() {
 				item.Errorf("take it out, or give it a value", "%s is empty", item.Path())
 				continue
 			}
 			v.items = append(v.items, read(item, f.Item))
 		}
-		if len(n.List()) == 0 && f.Min > 0 && n.IsList() {
+		if len(items) == 0 && f.Min > 0 && n.IsList() {
 			n.Errorf(f.Hint, "%s has none", n.Path())
 		}
 	case schema.Map:

@@ -31,7 +31,6 @@ package api
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/wasm-graph/graphd/cmd/internal/history"
@@ -39,6 +38,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/resource/schema"
 )
 
 // Kind is a kind of objects, and what it is called.
@@ -48,26 +48,19 @@ type Kind struct {
 	Core         bool   // of Kubernetes itself
 }
 
-// Kinds returns the kinds in the order in which they are shown.
+// Kinds returns the kinds of package schema, in the order in which they are shown.
 func Kinds() []Kind {
-	return []Kind{
-		{"DataflowGraph", "dataflowgraphs", "graph", false},
-		{"Dataflow", "dataflows", "df", false},
-		{"DataflowEndpoint", "dataflowendpoints", "endpoint", false},
-		{"RegistryEndpoint", "registryendpoints", "registry", false},
-		{"DataflowProfile", "dataflowprofiles", "profile", false},
-		{"ConfigMap", "configmaps", "cm", true},
-		{"Secret", "secrets", "", true},
+	var kinds []Kind
+	for _, k := range schema.Kinds() {
+		kinds = append(kinds, Kind{k.Name, k.Plural, k.Short, k.Core})
 	}
+	return kinds
 }
 
-// FindKind returns the kind that goes by a name, singular or plural, in any case.
+// FindKind returns the kind that goes by a name, as schema.Find does.
 func FindKind(name string) (Kind, bool) {
-	for _, k := range Kinds() {
-		if strings.EqualFold(name, k.Name) || strings.EqualFold(name, k.Plural) ||
-			k.Short != "" && (strings.EqualFold(name, k.Short) || strings.EqualFold(name, k.Short+"s")) {
-			return k, true
-		}
+	if k := schema.Find(name); k != nil {
+		return Kind{k.Name, k.Plural, k.Short, k.Core}, true
 	}
 	return Kind{}, false
 }

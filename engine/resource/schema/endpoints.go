@@ -77,7 +77,7 @@ const (
 )
 
 func dataflowEndpoint() *Kind {
-	return kind("DataflowEndpoint", "dfe",
+	return kind("DataflowEndpoint", "endpoint",
 		"A service that messages come from or go to, and how to reach it. The endpoint default, which exists undeclared, is the cluster's broker at aio-broker:18883.",
 		ownName(3, 63),
 		object("spec", "What is wanted.",
@@ -178,7 +178,7 @@ func registryEndpoint() *Kind {
 	a := authentication("Anonymous", "ArtifactPullSecret", managed, userManaged)
 	a.Required = false
 	a.Doc += " Required unless the host is a folder or a layout."
-	return kind("RegistryEndpoint", "reg",
+	return kind("RegistryEndpoint", "registry",
 		"Where graph definitions and their modules are. The endpoint default, which exists undeclared, is mcr.microsoft.com.",
 		ownName(3, 63),
 		object("spec", "What is wanted.",

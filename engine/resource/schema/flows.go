@@ -99,7 +99,7 @@ func transformation() *Field {
 }
 
 func dataflowGraph() *Kind {
-	return kind("DataflowGraph", "dfg",
+	return kind("DataflowGraph", "graph",
 		"Binds graph definitions to the endpoints that their messages come from and go to: nodes, and connections between them.",
 		ownName(3, 63),
 		object("spec", "What is wanted.", append(flowHead(),

@@ -122,7 +122,7 @@ func coreName() *Field {
 }
 
 func dataflowProfile() *Kind {
-	return kind("DataflowProfile", "dfp",
+	return kind("DataflowProfile", "profile",
 		"How many instances of its graphs run, and how they report. Dataflows and DataflowGraphs name the profile that they belong to; the profile default exists undeclared.",
 		ownName(1, 39),
 		object("spec", "What is wanted.",
@@ -161,7 +161,7 @@ func configMap() *Kind {
 }
 
 func secret() *Kind {
-	k := &Kind{Name: "Secret", Plural: "secrets", Short: "sec", Core: true}
+	k := &Kind{Name: "Secret", Plural: "secrets", Core: true}
 	k.Root = object("", "Data to be kept from others: passwords, private keys. What it holds is never logged or shown.",
 		apiVersion(k), kindOf(k), metadata(k, coreName()),
 		texts("data", "Bytes by their keys, in base64."),

@@ -35,8 +35,8 @@ const Group = "connectivity.iotoperations.azure.com"
 // Kind is a kind of objects.
 type Kind struct {
 	Name   string `json:"kind"`
-	Plural string `json:"plural"` // as in "graphctl get dataflows"
-	Short  string `json:"short"`  // a shorter name for people who type; ours
+	Plural string `json:"plural"`          // as in "graphctl get dataflows"
+	Short  string `json:"short,omitempty"` // a shorter name for people who type, of our own; empty: none
 	// Core says that the kind is of Kubernetes itself.
 	Core bool   `json:"core,omitempty"`
 	Root *Field `json:"root"` // an Object
@@ -166,7 +166,7 @@ func (f *Field) TypeName() string {
 func Kinds() []*Kind { return kinds() }
 
 var kinds = sync.OnceValue(func() []*Kind {
-	return []*Kind{dataflow(), dataflowGraph(), dataflowEndpoint(), dataflowProfile(), registryEndpoint(), configMap(), secret()}
+	return []*Kind{dataflowGraph(), dataflow(), dataflowEndpoint(), registryEndpoint(), dataflowProfile(), configMap(), secret()}
 })
 
 // KindNames returns the names of all kinds.
@@ -179,11 +179,11 @@ func KindNames() []string {
 }
 
 // Find returns the kind that somebody calls name: its singular, plural or short name, in
-// any case, alone or with the group behind a dot. Nil means that there is none.
+// any case, with the group behind a dot or without. Nil means that there is none.
 func Find(name string) *Kind {
 	name = strings.ToLower(strings.TrimSuffix(name, "."+Group))
 	for _, k := range Kinds() {
-		if name == strings.ToLower(k.Name) || name == k.Plural || name == k.Short {
+		if name == strings.ToLower(k.Name) || name == k.Plural || k.Short != "" && (name == k.Short || name == k.Short+"s") {
 			return k
 		}
 	}
