@@ -17,6 +17,6 @@ import (
 func all() []engine {
 	return []engine{
 		{"wazero", func(ctx context.Context) (core.Engine, error) { return wazero.New(ctx, wazero.Config{}) }},
-		{"wasmtime", func(context.Context) (core.Engine, error) { return wasmtime.New() }},
+		{"wasmtime", func(context.Context) (core.Engine, error) { return wasmtime.New(wasmtime.Config{}) }},
 	}
 }

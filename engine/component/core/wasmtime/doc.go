@@ -10,6 +10,11 @@
 // one crossing from Go to C, and a host function one back; parameters, results and
 // memory are touched in place.
 //
+// # Code
+//
+// With a cache, compiled code is kept as the library serializes it, under the digest of
+// its module and the version of the library, and loaded the next time.
+//
 // # Stores
 //
 // A core.Store is a Wasmtime store: everything in it lives until the store is

@@ -6,11 +6,13 @@ package wasmtime_test
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wasm-graph/graphd/engine/component/cache"
 	"github.com/wasm-graph/graphd/engine/component/core"
 	"github.com/wasm-graph/graphd/engine/component/core/coretest"
 	"github.com/wasm-graph/graphd/engine/component/core/wasmtime"
@@ -27,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(tb testing.TB) core.Engine {
 	tb.Helper()
-	e, err := wasmtime.New()
+	e, err := wasmtime.New(wasmtime.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -39,7 +42,100 @@ func open(tb testing.TB) core.Engine {
 	return e
 }
 
-func TestEngine(t *testing.T) { coretest.Run(t, open) }
+func TestEngine(t *testing.T) {
+	coretest.Run(t, open)
+	dir := t.TempDir()
+	for _, name := range []string{"filling a cache", "from the cache"} {
+		t.Run(name, func(t *testing.T) {
+			coretest.Run(t, func(tb testing.TB) core.Engine { return openCached(tb, dir) })
+		})
+	}
+}
+
+// openCached opens an engine as a process that starts has it, on a cache.
+func openCached(tb testing.TB, dir string) core.Engine {
+	tb.Helper()
+	kept, err := cache.Open(dir, cache.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e, err := wasmtime.New(wasmtime.Config{Cache: kept})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return e
+}
+
+// Code is loaded where it was kept, by the digest of its module alone, and works. Where
+// it was damaged, or is none, it is made again.
+func TestCache(t *testing.T) {
+	dir := t.TempDir()
+	digest := sha256.Sum256(guestWasm)
+	entry := func() string {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("the cache has files %q, %v; want one", files, err)
+		}
+		return files[0]
+	}
+	for _, tt := range []struct {
+		name   string
+		before func()
+		kept   bool
+	}{
+		{"empty", func() {}, false},
+		{"whole", func() {}, true},
+		{"damaged", func() {
+			if err := os.Truncate(entry(), 1000); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"made again", func() {}, true},
+		{"no code", func() {
+			key, err := cache.ParseKey(filepath.Base(entry()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, err := cache.Open(dir, cache.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept.Put(key, []byte("no code"))
+		}, false},
+		{"made again after that", func() {}, true},
+	} {
+		tt.before()
+		e := openCached(t, dir)
+		m := e.Load(t.Context(), digest)
+		if (m != nil) != tt.kept {
+			t.Errorf("%s: found the code: %v, want %v", tt.name, m != nil, tt.kept)
+		}
+		if m == nil {
+			m = compile(t, e, guestWasm)
+		}
+		guest := link(t, e.NewStore(core.Limits{}), compileHost(t, e, func(_ context.Context, n uint32) uint32 { return n + 1 }), m)
+		stack := []uint64{41}
+		if err := guest.Func("call").Call(t.Context(), stack); err != nil || uint32(stack[0]) != 42 {
+			t.Errorf("%s: call = %d, %v; want 42", tt.name, stack[0], err)
+		}
+		if _, err := os.Stat(entry()); err != nil {
+			t.Error(err)
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if m := e.Load(t.Context(), digest); m != nil {
+			t.Errorf("%s: a closed engine loads code", tt.name)
+		}
+		entry() // which is not its fault
+	}
+}
 
 //go:embed testdata/guest.wasm
 var guestWasm []byte
@@ -139,7 +235,7 @@ func TestFatal(t *testing.T) {
 		guest.Func("call").Call(t.Context(), []uint64{1})
 		return
 	case "stack":
-		if _, err := wasmtime.New(); err == nil || !strings.Contains(err.Error(), "ulimit -s") {
+		if _, err := wasmtime.New(wasmtime.Config{}); err == nil || !strings.Contains(err.Error(), "ulimit -s") {
 			t.Errorf("new engine: error is %v, want a hint at ulimit", err)
 		}
 		return
@@ -337,7 +433,7 @@ func BenchmarkInstantiate(b *testing.B) {
 }
 
 func ExampleNew() {
-	e, err := wasmtime.New()
+	e, err := wasmtime.New(wasmtime.Config{})
 	if err != nil {
 		panic(err)
 	}
