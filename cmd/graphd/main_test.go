@@ -5,11 +5,21 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -37,9 +47,10 @@ const patience = 30 * time.Second
 
 // TestScripts runs testdata/script/*.txtar over the real program. Each script has a
 // broker of its own, $BROKER, an address to serve health on, $ADDR, a folder with
-// temperature.wasm, $MODULES, and the folder of our definitions, $GRAPHS. Commands
-// beside the usual ones:
+// temperature.wasm, $MODULES, the folder of our definitions, $GRAPHS, and graphctl, which
+// asks the graphd on $ADDR. Commands beside the usual ones:
 //
+//	certificate CERT KEY   write a certificate for 127.0.0.1, which is its own authority, and its key
 //	expand FILE            replace ${NAME} in a file by what the environment has
 //	edit FILE OLD NEW      replace text that is in a file
 //	subscribe FILTER       collect what is published on topics that match
@@ -47,13 +58,17 @@ const patience = 30 * time.Second
 //	received N [FILE [unordered]]
 //	                       wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE,
 //	                       whose lines are in alphabetical order if it says unordered
-//	get PATH CODE [TEXT]   GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
+//	get [https:]PATH CODE [TEXT]
+//	                       GET http://$ADDR/PATH until the code is CODE and TEXT in the body, which
 //	                       becomes stdout
 //	push FILE STORE REF    push a component or a definition to a store
 //	sign STORE REF KEY     sign it with the private key in a file
 //	signal NAME            send HUP or TERM to the program in the background
 func TestScripts(t *testing.T) {
-	modules := modules(t)
+	modules, programs := modules(t), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", programs, "../graphctl").CombinedOutput(); err != nil {
+		t.Fatalf("build graphctl: %v\n%s", err, out)
+	}
 	graphs, err := filepath.Abs(filepath.Join("..", "..", "graphs"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +95,8 @@ func TestScripts(t *testing.T) {
 			env.Values[stageKey{}] = &stage{broker: b, addr: addr, changed: make(chan struct{}, 1)}
 			env.Setenv("BROKER", b.Address())
 			env.Setenv("ADDR", addr)
+			env.Setenv("GRAPHD", addr)
+			env.Setenv("PATH", programs+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("MODULES", modules)
 			env.Setenv("GRAPHS", graphs)
 			env.Setenv("XDG_CACHE_HOME", cache)
@@ -87,15 +104,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"expand":    command((*stage).expand),
-			"edit":      command((*stage).edit),
-			"signal":    command((*stage).signal),
-			"subscribe": command((*stage).subscribe),
-			"publish":   command((*stage).publish),
-			"received":  command((*stage).receivedCommand),
-			"get":       command((*stage).get),
-			"push":      command((*stage).push),
-			"sign":      command((*stage).sign),
+			"certificate": command((*stage).certificate),
+			"expand":      command((*stage).expand),
+			"edit":        command((*stage).edit),
+			"signal":      command((*stage).signal),
+			"subscribe":   command((*stage).subscribe),
+			"publish":     command((*stage).publish),
+			"received":    command((*stage).receivedCommand),
+			"get":         command((*stage).get),
+			"push":        command((*stage).push),
+			"sign":        command((*stage).sign),
 		},
 	})
 }
@@ -170,6 +188,28 @@ func command(do func(*stage, *testscript.TestScript, []string) error) func(*test
 		}
 		ts.Check(do(ts.Value(stageKey{}).(*stage), ts, args))
 	}
+}
+
+func (s *stage) certificate(ts *testscript.TestScript, args []string) error {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "graphd"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }
 
 func (s *stage) expand(ts *testscript.TestScript, args []string) error {
@@ -292,11 +332,17 @@ func (s *stage) get(ts *testscript.TestScript, args []string) error {
 	defer pause.Stop()
 	last := ""
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/"+args[0], nil)
+		address, client := "http://"+s.addr+"/"+args[0], http.DefaultClient
+		if path, ok := strings.CutPrefix(args[0], "https:"); ok {
+			address, client = "https://"+s.addr+"/"+path, &http.Client{Transport: &http.Transport{
+				DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // whose it is isn't asked here
+			}}
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return err
 		}
-		if response, err := http.DefaultClient.Do(request); err != nil {
+		if response, err := client.Do(request); err != nil {
 			last = err.Error()
 		} else {
 			body, err := io.ReadAll(response.Body)

@@ -20,6 +20,7 @@ import (
 type node struct {
 	telemetry  *telemetry
 	history    *history.History
+	logger     *slog.Logger // that history remembers
 	compiler   *wiring.Compiler
 	deployment *deploy.Deployment
 }
@@ -33,7 +34,8 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 	counts deploy.Counts,
 ) (_ *node, err error) {
 	n := &node{history: history.New(time.Now)}
-	logger = slog.New(n.history.Handler(logger.Handler()))
+	n.logger = slog.New(n.history.Handler(logger.Handler()))
+	logger = n.logger
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))

@@ -148,7 +148,7 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close(whole)) }()
-	server := api.NewServer(api.ServerConfig{Wanted: objects, Runtime: n.deployment, History: n.history, Logger: logger})
+	server := api.NewServer(api.ServerConfig{Wanted: objects, Runtime: n.deployment, History: n.history, Logger: n.logger})
 	stop, err := serve(f.addr, secure, n.handler(guard, objects, server), logger)
 	if err != nil {
 		return err

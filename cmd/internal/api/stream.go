@@ -209,8 +209,8 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request, t target) error {
 	}
 	defer end()
 	logger := s.config.Logger.With("graph", key.String(), "node", node)
-	logger.Info("tap begins", "client", r.RemoteAddr)
 	stop := g.Watch(tap.Watch)
+	logger.Info("tap begins", "client", r.RemoteAddr)
 	err = spool.copyTo(w, r, g.Ended())
 	stop()
 	if err == nil { // the graph has ended
