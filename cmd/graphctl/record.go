@@ -246,10 +246,7 @@ func (f *recordFlags) check() error {
 
 // source makes what receives the messages.
 func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
-	drivers, err := wiring.NewDrivers("", nil)
-	if err != nil {
-		return nil, err
-	}
+	drivers := wiring.NewDrivers("")
 	binding := deploy.Binding{Client: "graphctl-record-" + strings.ToLower(rand.Text()), Logger: logger}
 	if f.broker != "" {
 		binding.Endpoint = &resource.DataflowEndpoint{MQTT: resource.MQTT{

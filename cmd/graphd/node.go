@@ -47,10 +47,7 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 	if n.compiler, err = wiring.NewCompiler(ctx, compiled, logger); err != nil {
 		return nil, err
 	}
-	drivers, err := wiring.NewDrivers(id, n.telemetry.meter)
-	if err != nil {
-		return nil, err
-	}
+	drivers := wiring.NewDrivers(id)
 	models, err := wiring.NewNN()
 	if err != nil {
 		return nil, err

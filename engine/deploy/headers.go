@@ -29,6 +29,9 @@ func withHeaders(sink endpoint.Sink, actions []resource.HeaderAction) endpoint.S
 // Trouble implements endpoint.Explainer.
 func (s *headerSink) Trouble() error { return endpoint.Trouble(s.Sink) }
 
+// Traffic implements endpoint.Counter.
+func (s *headerSink) Traffic() endpoint.Traffic { return endpoint.Counted(s.Sink) }
+
 // Send implements endpoint.Sink.
 func (s *headerSink) Send(ctx context.Context, m *message.Message, done func(error)) error {
 	changed := *m // m is not ours to change

@@ -163,10 +163,12 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 		return err
 	}
 	r.tried = r.current.tags
-	ends, err := l.connect(b, r.current.options)
+	i := &measured{name: b.name(), of: b.graph, types: serviceTypes(b.set, b.graph)}
+	ends, err := l.connect(b, i, r.current.options)
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
+	i.ends = ends
 	windows, err := r.windowsFor(r.current)
 	if err != nil {
 		return err
@@ -176,16 +178,13 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 		Plan: p, Options: r.current.options, Openers: r.current.openers, Windows: windows,
 		Sources: ends.sources, Sinks: ends.sinks, DeadLetter: ends.deadLetter,
 		HLC: l.config.HLC, Logger: l.config.Logger,
-		Settled: l.metrics.settled(p.Graph),
+		Settled: l.metrics.settled(i),
 	})
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
-	unobserve, err := l.metrics.observe(p.Graph, r.graph.Stats)
-	if err != nil {
-		return err
-	}
-	defer unobserve()
+	i.stats, i.plan = r.graph.Stats, r.graph.Plan
+	defer l.metrics.measure(i)()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
 	l.config.Events(Event{Graph: want.Key, Instance: want.Instance, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})
 	done()
@@ -631,7 +630,7 @@ func (e *ends) retire() bool {
 }
 
 // connect makes the graph's ends.
-func (l *Launcher) connect(b *bound, options plan.Options) (*ends, error) {
+func (l *Launcher) connect(b *bound, i *measured, options plan.Options) (*ends, error) {
 	var e ends
 	for _, from := range b.graph.Sources {
 		binding, err := b.binding(from.Endpoint, from.Name)
@@ -653,7 +652,7 @@ func (l *Launcher) connect(b *bound, options plan.Options) (*ends, error) {
 		if err != nil {
 			return nil, fmt.Errorf("destination %s: %w", to.Name, err)
 		}
-		e.sinks = append(e.sinks, withHeaders(sink, to.Headers))
+		e.sinks = append(e.sinks, &timedSink{Sink: withHeaders(sink, to.Headers), sent: l.metrics.sent(i, to.Name)})
 	}
 	if options.DeadLetter != "" {
 		var err error

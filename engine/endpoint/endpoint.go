@@ -125,3 +125,25 @@ func Trouble(end any) error {
 	}
 	return nil
 }
+
+// Traffic is what a Source or a Sink has counted since it was made.
+type Traffic struct {
+	Bytes   uint64 // payloads: received, or sent for the first time
+	Retried uint64 // messages sent again
+	Expired uint64 // messages not sent, since their expiry had passed
+	Busy    uint64 // messages dropped, for want of room, that need no acknowledgement
+}
+
+// Counter is a Source or a Sink that counts.
+type Counter interface {
+	// Traffic returns the counts so far. It may be called from any goroutine.
+	Traffic() Traffic
+}
+
+// Counted returns what a Source or a Sink has counted; nothing where it doesn't.
+func Counted(end any) Traffic {
+	if c, ok := end.(Counter); ok {
+		return c.Traffic()
+	}
+	return Traffic{}
+}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -14,9 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/wasm-graph/graphd/cmd/internal/identity"
 	"github.com/wasm-graph/graphd/engine/cloudevent"
@@ -28,31 +24,11 @@ import (
 )
 
 // Drivers serves endpoints by their types: MQTT and Kafka.
-type Drivers struct {
-	node    string
-	meter   metric.Meter
-	dropped metric.Int64ObservableCounter
-	expired metric.Int64ObservableCounter
-}
+type Drivers struct{ node string }
 
 // NewDrivers returns Drivers of the node with that id, empty for one that will not come
-// back, which report to meter; nil: nobody measures.
-func NewDrivers(node string, meter metric.Meter) (*Drivers, error) {
-	if meter == nil {
-		meter = noop.Meter{}
-	}
-	dropped, err := meter.Int64ObservableCounter("aio_dataflow_messages_dropped_when_busy",
-		metric.WithDescription("QoS 0 messages for which the graph had no room"))
-	if err != nil {
-		return nil, fmt.Errorf("wiring: make metrics: %w", err)
-	}
-	expired, err := meter.Int64ObservableCounter("aio_dataflow_messages_expired",
-		metric.WithDescription("messages that were not sent, since their expiry had passed"))
-	if err != nil {
-		return nil, fmt.Errorf("wiring: make metrics: %w", err)
-	}
-	return &Drivers{node: node, meter: meter, dropped: dropped, expired: expired}, nil
-}
+// back.
+func NewDrivers(node string) *Drivers { return &Drivers{node} }
 
 // Source implements deploy.Drivers.
 func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, error) {
@@ -71,11 +47,7 @@ func (d *Drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, e
 		config.Group = strings.NewReplacer("/", "_", "+", "_", "#", "_").Replace(b.Group)
 		config.Alone = b.Sharing == deploy.Unshared
 	}
-	source, err := mqtt.NewSource(config, filters...)
-	if err != nil {
-		return nil, err
-	}
-	return &observedSource{source, d, b.Client}, nil
+	return mqtt.NewSource(config, filters...)
 }
 
 // Sink implements deploy.Drivers.
@@ -85,64 +57,13 @@ func (d *Drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
 		if err != nil {
 			return nil, err
 		}
-		sink, err := kafka.NewSink(config, topic)
-		if err != nil {
-			return nil, err
-		}
-		return &observedSink{sink, d, b.Client, func() uint64 { return sink.Stats().Expired }}, nil
+		return kafka.NewSink(config, topic)
 	}
 	config, err := mqttConfig(b)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := mqtt.NewSink(config, topic)
-	if err != nil {
-		return nil, err
-	}
-	return &observedSink{sink, d, b.Client, func() uint64 { return sink.Stats().Expired }}, nil
-}
-
-// observe measures what value returns for a client while run runs.
-func (d *Drivers) observe(counter metric.Int64ObservableCounter, client string, value func() uint64, run func() error) error {
-	option := metric.WithAttributeSet(attribute.NewSet(attribute.String("client", client)))
-	registration, err := d.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(counter, int64(value()), option)
-		return nil
-	}, counter)
-	if err != nil {
-		return err
-	}
-	return errors.Join(run(), registration.Unregister())
-}
-
-// observedSource is a source whose losses are measured while it runs.
-type observedSource struct {
-	*mqtt.Source
-	drivers *Drivers
-	client  string
-}
-
-// Run implements endpoint.Source.
-func (s *observedSource) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-chan struct{}) error {
-	return s.drivers.observe(s.drivers.dropped, s.client, func() uint64 { return s.Stats().Dropped }, func() error {
-		return s.Source.Run(ctx, emit, flush)
-	})
-}
-
-// observedSink is a sink whose expired messages are measured while it runs.
-type observedSink struct {
-	endpoint.Sink
-	drivers *Drivers
-	client  string
-	expired func() uint64
-}
-
-// Trouble implements endpoint.Explainer.
-func (s *observedSink) Trouble() error { return endpoint.Trouble(s.Sink) }
-
-// Run implements endpoint.Sink.
-func (s *observedSink) Run(ctx context.Context) error {
-	return s.drivers.observe(s.drivers.expired, s.client, s.expired, func() error { return s.Sink.Run(ctx) })
+	return mqtt.NewSink(config, topic)
 }
 
 // mqttConfig is an endpoint's settings in the driver's words, where zero means the

@@ -26,9 +26,6 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.opentelemetry.io/otel/metric/noop"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -114,10 +111,7 @@ func TestTrustedAuthorities(t *testing.T) {
 		},
 		"sink": func(d *Drivers) error { _, err := d.Sink(binding(resource.MQTT{Host: "b"}, none), "a"); return err },
 	} {
-		drivers, err := NewDrivers("", noop.Meter{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		drivers := NewDrivers("")
 		if err := make(drivers); err == nil || !strings.Contains(err.Error(), "ConfigMap n/ca has no certificate") {
 			t.Errorf("%s: error is %v", what, err)
 		}
@@ -146,10 +140,7 @@ func TestIdentityAtTheBroker(t *testing.T) {
 		Host: listener.Addr().String(), TLS: resource.TLS{Disabled: true},
 		Authentication: resource.Authentication{Identity: &resource.ManagedIdentity{ClientID: "user", Scope: "https://eventgrid.azure.net/.default"}},
 	}, nil)
-	drivers, err := NewDrivers("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	drivers := NewDrivers("")
 	sink, err := drivers.Sink(b, "t")
 	if err != nil {
 		t.Fatal(err)
@@ -187,11 +178,7 @@ func TestSinkReportsExpiredMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	reader := sdkmetric.NewManualReader()
-	drivers, err := NewDrivers("", sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	drivers := NewDrivers("")
 	sink, err := drivers.Sink(binding(resource.MQTT{Host: listener.Addr().String(), QoS: 1, MaxInflight: 1, TLS: resource.TLS{Disabled: true}}, nil), "t")
 	if err != nil {
 		t.Fatal(err)
@@ -218,19 +205,7 @@ func TestSinkReportsExpiredMessages(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("expired: got %v", err)
 	}
-	var all metricdata.ResourceMetrics
-	if err := reader.Collect(ctx, &all); err != nil {
-		t.Fatal(err)
-	}
-	got := int64(-1)
-	for _, scope := range all.ScopeMetrics {
-		for _, m := range scope.Metrics {
-			if m.Name == "aio_dataflow_messages_expired" {
-				got = m.Data.(metricdata.Sum[int64]).DataPoints[0].Value
-			}
-		}
-	}
-	if got != 1 {
+	if got := endpoint.Counted(sink).Expired; got != 1 {
 		t.Errorf("counted %d expired messages, want 1", got)
 	}
 	cancel()
@@ -344,54 +319,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestSourceReportsItsLosses looks at the metric while a source runs, and after.
-func TestSourceReportsItsLosses(t *testing.T) {
-	reader := sdkmetric.NewManualReader()
-	drivers, err := NewDrivers("", sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := drivers.Source(binding(resource.MQTT{Host: "127.0.0.1:1", TLS: resource.TLS{Disabled: true}}, nil), []string{"a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	measured := func() int {
-		var all metricdata.ResourceMetrics
-		if err := reader.Collect(t.Context(), &all); err != nil {
-			t.Fatal(err)
-		}
-		points := 0
-		for _, scope := range all.ScopeMetrics {
-			for _, m := range scope.Metrics {
-				points += len(m.Data.(metricdata.Sum[int64]).DataPoints)
-			}
-		}
-		return points
-	}
-	if got := measured(); got != 0 {
-		t.Errorf("%d measurements before it runs", got)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	flush := make(chan struct{})
-	close(flush)
-	ended := make(chan error)
-	go func() { ended <- source.Run(ctx, func(endpoint.Delivery) {}, flush) }()
-	for measured() == 0 {
-		select {
-		case err := <-ended:
-			t.Fatalf("the source ended: %v", err)
-		default:
-		}
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if got := measured(); got != 0 {
-		t.Errorf("%d measurements after it ran", got)
-	}
-}
-
 // TestKafkaConfig: what settings are in the driver's words.
 func TestKafkaConfig(t *testing.T) {
 	certificate, private := keyPair(t)
@@ -424,10 +351,7 @@ func TestKafkaConfig(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			drivers, err := NewDrivers("node", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			drivers := NewDrivers("node")
 			b := deploy.Binding{Client: "graphd-g-n", Endpoint: &resource.DataflowEndpoint{Meta: resource.Meta{Key: resource.Key{Name: "hub"}}, Kafka: &tt.settings}, Secret: secret}
 			got, err := drivers.kafkaConfig(b)
 			if err != nil {
@@ -446,10 +370,7 @@ func TestKafkaConfig(t *testing.T) {
 			}
 		})
 	}
-	drivers, err := NewDrivers("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	drivers := NewDrivers("")
 	b := deploy.Binding{Client: "c", Secret: secret, Endpoint: &resource.DataflowEndpoint{Kafka: &resource.Kafka{
 		Host: "k", Authentication: resource.Authentication{Certificate: "device"},
 	}}}

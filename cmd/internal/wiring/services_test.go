@@ -74,10 +74,7 @@ stringData:
 				return resource.Key{Namespace: resource.DefaultNamespace, Name: name}
 			}
 			binding := deploy.Binding{Client: protocol + "-source", Endpoint: set.Endpoints[key("broker")], CA: set.ConfigMaps[key("ca")], Secret: set.Secrets[key("device")]}
-			drivers, err := NewDrivers("", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			drivers := NewDrivers("")
 			source, err := drivers.Source(binding, []string{"of/device"})
 			if err != nil {
 				t.Fatal(err)

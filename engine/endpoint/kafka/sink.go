@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/message"
 )
 
@@ -27,7 +28,7 @@ type Sink struct {
 	link   *link
 	window int // records that may be under way
 	budget int // their bytes
-	stats  struct{ sent, refused, expired atomic.Uint64 }
+	stats  struct{ sent, bytes, retried, refused, expired atomic.Uint64 }
 
 	publications sync.Pool // those that are answered, to be used again
 
@@ -132,6 +133,12 @@ func (s *Sink) Stats() SinkStats {
 	return SinkStats{Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(), Expired: s.stats.expired.Load()}
 }
 
+// Traffic implements endpoint.Counter. What the client library sends again by itself is not
+// in it: it doesn't tell.
+func (s *Sink) Traffic() endpoint.Traffic {
+	return endpoint.Traffic{Bytes: s.stats.bytes.Load(), Retried: s.stats.retried.Load(), Expired: s.stats.expired.Load()}
+}
+
 // options returns what makes the client a producer as configured.
 func (s *Sink) options() []kgo.Opt {
 	c := s.config
@@ -228,9 +235,23 @@ func (s *Sink) Run(ctx context.Context) error {
 	helpers.Wait()
 	client.Close()
 	if err != nil {
-		return fmt.Errorf("kafka: produce as %s: %w", s.config.ClientID, err)
+		return fmt.Errorf("kafka: produce as %s: %w", s.config.ClientID, failure(err))
 	}
 	return nil
+}
+
+// failure says in the words of package endpoint what kind of failure err is, where it is
+// about what is sent rather than about the connection.
+func failure(err error) error {
+	for _, e := range []error{kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.TopicAuthorizationFailed} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", endpoint.ErrConfiguration, err)
+		}
+	}
+	if refused(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", endpoint.ErrSend, err)
 }
 
 // hurry sends what waits for more when there can't be more, until there can.
@@ -407,6 +428,7 @@ func (s *Sink) answer(p *publication, err error) {
 	case err == nil:
 		p.answered = true
 		s.stats.sent.Add(1)
+		s.stats.bytes.Add(uint64(len(p.record.Value)))
 	case s.client == nil || errors.Is(err, kgo.ErrClientClosed):
 		return // nobody knows
 	case errors.Is(err, kerr.MessageTooLarge) && !p.alone:

@@ -50,7 +50,7 @@ type Source struct {
 
 	joined atomic.Bool
 	link   *link
-	stats  struct{ received, redelivered, omitted atomic.Uint64 }
+	stats  struct{ received, bytes, redelivered, omitted atomic.Uint64 }
 
 	mu         sync.Mutex
 	changed    sync.Cond                // committed or lost of a partition changed, or stopped
@@ -135,6 +135,9 @@ func (s *Source) Stats() SourceStats {
 		Omitted:     s.stats.omitted.Load(),
 	}
 }
+
+// Traffic implements endpoint.Counter.
+func (s *Source) Traffic() endpoint.Traffic { return endpoint.Traffic{Bytes: s.stats.bytes.Load()} }
 
 // Run implements endpoint.Source.
 func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-chan struct{}) error {
@@ -338,6 +341,7 @@ func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, 
 			Redelivered: r.Offset < p.until,
 		}
 		s.stats.received.Add(1)
+		s.stats.bytes.Add(uint64(len(r.Value)))
 		if omitted > 0 {
 			s.stats.omitted.Add(uint64(omitted))
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eclipse/paho.golang/packets"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/topic"
 )
@@ -29,7 +30,7 @@ type Sink struct {
 
 	connected atomic.Bool
 	trouble   trouble
-	stats     struct{ sent, resent, refused, expired, connections atomic.Uint64 }
+	stats     struct{ sent, bytes, resent, refused, expired, connections atomic.Uint64 }
 
 	mu      sync.Mutex
 	changed sync.Cond     // room, current or closed changed
@@ -106,6 +107,11 @@ func (s *Sink) Stats() SinkStats {
 		Expired:     s.stats.expired.Load(),
 		Connections: s.stats.connections.Load(),
 	}
+}
+
+// Traffic implements endpoint.Counter.
+func (s *Sink) Traffic() endpoint.Traffic {
+	return endpoint.Traffic{Bytes: s.stats.bytes.Load(), Retried: s.stats.resent.Load(), Expired: s.stats.expired.Load()}
 }
 
 // Run implements endpoint.Sink. What is still unconfirmed when it returns, after
@@ -263,6 +269,7 @@ func (s *Sink) write(c *sender, p *publication, number uint64) bool {
 		s.stats.resent.Add(1)
 	} else {
 		s.stats.sent.Add(1)
+		s.stats.bytes.Add(uint64(len(p.message.Payload)))
 	}
 	p.sent = true
 	if s.config.QoS == AtLeastOnce {

@@ -35,7 +35,7 @@ type Source struct {
 
 	connected atomic.Bool
 	trouble   trouble
-	stats     struct{ received, redelivered, dropped, malformed, connections atomic.Uint64 }
+	stats     struct{ received, bytes, redelivered, dropped, malformed, connections atomic.Uint64 }
 
 	mu      sync.Mutex
 	changed sync.Cond      // something for the emitter: queue, current or stopped changed
@@ -105,6 +105,11 @@ func (s *Source) Stats() SourceStats {
 		Malformed:   s.stats.malformed.Load(),
 		Connections: s.stats.connections.Load(),
 	}
+}
+
+// Traffic implements endpoint.Counter.
+func (s *Source) Traffic() endpoint.Traffic {
+	return endpoint.Traffic{Bytes: s.stats.bytes.Load(), Busy: s.stats.dropped.Load()}
 }
 
 // Run implements endpoint.Source.
@@ -502,6 +507,7 @@ func (r *receiver) take(first byte, body []byte) error {
 	if err != nil {
 		r.report(p.message, err)
 	} else {
+		r.source.stats.bytes.Add(uint64(len(p.message.Payload)))
 		r.batch = append(r.batch, r.arrival(&p))
 	}
 	if p.id != 0 {
