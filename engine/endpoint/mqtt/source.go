@@ -165,6 +165,7 @@ func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, err
 		return 0, err
 	}
 	s.connected.Store(true)
+	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
 	waiting, stop := context.WithCancel(ctx)
 	var retreat sync.WaitGroup
 	retreat.Go(func() {
@@ -227,7 +228,6 @@ func (s *Source) subscribe(ctx context.Context, l *link, r *receiver) error {
 	if err != nil {
 		return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters, err)
 	}
-	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
 	if r.resumed && len(s.former) > 0 {
 		return s.unsubscribe(ctx, l, s.former)
 	}
