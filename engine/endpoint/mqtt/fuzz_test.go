@@ -24,7 +24,7 @@ func FuzzBroker(f *testing.F) {
 	}}
 	for stage := range byte(3) {
 		f.Add(stage, []byte(wire(publish)))
-		f.Add(stage, []byte(wire(&packets.Suback{PacketID: 1, Reasons: []byte{1}, Properties: &packets.Properties{}})))
+		f.Add(stage, []byte(wire(&packets.Suback{PacketID: 0xffff, Reasons: []byte{1}, Properties: &packets.Properties{}})))
 	}
 	f.Add(byte(0), []byte(wire(&packets.Connack{Properties: &packets.Properties{ReasonString: "hello", AuthMethod: "x"}})))
 	f.Add(byte(1), []byte(wire(&packets.Puback{PacketID: 1, ReasonCode: 0x97, Properties: &packets.Properties{ReasonString: "full"}})))
@@ -42,7 +42,7 @@ func FuzzBroker(f *testing.F) {
 			MinBackoff: time.Microsecond, MaxBackoff: time.Microsecond, ConnectTimeout: time.Second,
 		}
 		greeting := wire(&packets.Connack{Properties: &packets.Properties{}})
-		granted := wire(&packets.Suback{PacketID: 1, Reasons: []byte{1}, Properties: &packets.Properties{}})
+		granted := wire(&packets.Suback{PacketID: 0xffff, Reasons: []byte{1}, Properties: &packets.Properties{}})
 
 		source := newSource(t, config, "t")
 		arrived := make(chan struct{}, 1)

@@ -102,12 +102,12 @@ var hostilities = []struct {
 
 	{"nothing", atSuback, "", -1, "EOF"},
 	{"another packet's SUBACK", atSuback, packet(0x90, "\x00\x02", properties(), "\x01"), 0x82, "a SUBACK of packet 2"},
-	{"SUBACK without reasons", atSuback, packet(0x90, "\x00\x01", properties()), 0x82, "a SUBACK with 0 reasons for 1 subscriptions"},
-	{"SUBACK with a reason too many", atSuback, packet(0x90, "\x00\x01", properties(), "\x01\x01"), 0x82, "a SUBACK with 2 reasons"},
-	{"SUBACK with an unknown reason", atSuback, packet(0x90, "\x00\x01", properties(), "\x17"), 0x82, "a SUBACK with reason 0x17"},
+	{"SUBACK without reasons", atSuback, packet(0x90, "\xff\xff", properties()), 0x82, "a SUBACK with 0 reasons for 1 subscriptions"},
+	{"SUBACK with a reason too many", atSuback, packet(0x90, "\xff\xff", properties(), "\x01\x01"), 0x82, "a SUBACK with 2 reasons"},
+	{"SUBACK with an unknown reason", atSuback, packet(0x90, "\xff\xff", properties(), "\x17"), 0x82, "a SUBACK with reason 0x17"},
 	{"UNSUBACK", atSuback, packet(0xb0, "\x00\x01", properties(), "\x00"), 0x82, "an UNSUBACK of packet 1"},
 	{"a second CONNACK", atSuback, packet(0x20, "\x00\x00", properties()), -1, "a packet that cannot be read"},
-	{"half a SUBACK", atSuback, "\x90\x04\x00\x01", -1, "EOF"},
+	{"half a SUBACK", atSuback, "\x90\x04\xff\xff", -1, "EOF"},
 
 	{"half a PUBLISH", atDelivery, packet(0x32, field("t"), "\x00\x07", properties(), "payload")[:9], -1, "EOF"},
 	{"PUBLISH without a topic", atDelivery, packet(0x30), 0x81, "ends before its properties"},
@@ -255,7 +255,7 @@ func TestHostileFarewells(t *testing.T) {
 func TestCutAtEveryByte(t *testing.T) {
 	t.Run("source", func(t *testing.T) {
 		greeting := wire(&packets.Connack{Properties: &packets.Properties{ReasonString: "hello"}, SessionPresent: true})
-		rest := wire(&packets.Suback{PacketID: 1, Reasons: []byte{1}, Properties: &packets.Properties{}})
+		rest := wire(&packets.Suback{PacketID: 0xffff, Reasons: []byte{1}, Properties: &packets.Properties{}})
 		var ends []int // of the PUBLISHes
 		for i, payload := range []string{"a", "b", "c"} {
 			expiry := uint32(100)
@@ -390,7 +390,7 @@ func TestOddButHarmless(t *testing.T) {
 	runSource(t, source, emit)
 	c := broker.subscribed(false)
 	c.raw(strings.Repeat(wire(&packets.Pingresp{}), 100_000))
-	c.raw(strings.Repeat(packet(0x90, "\x00\x01", properties(), "\x01"), 1000))                        // SUBACK, again
+	c.raw(strings.Repeat(packet(0x90, "\xff\xff", properties(), "\x01"), 1000))                        // SUBACK, again
 	c.raw(strings.Repeat(packet(0x40, "\x00\x09"), 1000))                                              // PUBACK
 	c.raw(strings.Repeat(wire(&packets.Auth{Properties: &packets.Properties{AuthMethod: "x"}}), 1000)) // success
 	for range 2 {

@@ -423,8 +423,9 @@ func (r *receiver) close() {
 }
 
 // subscribeID is the packet identifier of a connection's only SUBSCRIBE, and of the
-// UNSUBSCRIBEs after it, one after another.
-const subscribeID = 1
+// UNSUBSCRIBEs after it, one after another. It is the last one: some brokers confuse it with
+// their own identifiers, of what they sent and we have not acknowledged.
+const subscribeID = math.MaxUint16
 
 // reply answers whoever waits for a SUBACK or an UNSUBACK. The caller holds mu.
 func (r *receiver) reply(p packets.ControlPacket) {
