@@ -59,7 +59,7 @@ type result struct {
 func BenchmarkEcho(b *testing.B) {
 	broker := service.Start(b)
 	client := connect(b, broker.Addr)
-	createTopic(b, client, "in")
+	createTopic(b, broker, client, "in")
 	fill(b, client)
 	contenders := contenders(b)
 	for b.Loop() {
@@ -187,21 +187,12 @@ func connect(b *testing.B, broker string, options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-func createTopic(b *testing.B, client *kgo.Client, name string) {
+func createTopic(b *testing.B, broker *service.Broker, client *kgo.Client, name string) {
 	b.Helper()
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
-	request := kmsg.NewPtrCreateTopicsRequest()
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(b.Context(), client)
-	if err == nil {
-		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
-	}
-	if err != nil {
-		b.Fatalf("create topic %s: %v", name, err)
-	}
+	broker.CreateTopic(name, partitions)
 	for deadline := time.Now().Add(patience); ; { // it is not there at once
-		if _, err = written(b, client, name); err == nil {
+		_, err := written(b, client, name)
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -288,7 +279,7 @@ func written(b *testing.B, client *kgo.Client, name string) (int, error) {
 // start and to join its group is not in it.
 func measure(b *testing.B, client *kgo.Client, broker *service.Broker, c contender, out string) result {
 	b.Helper()
-	createTopic(b, client, out)
+	createTopic(b, broker, client, out)
 	defer deleteTopic(b, client, out)
 	cmd := c.start(b, broker.Addr, out)
 	var said bytes.Buffer

@@ -19,6 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/wasm-graph/graphd/conformance/services/certificates"
 	"github.com/wasm-graph/graphd/conformance/services/programs"
 )
@@ -125,6 +129,27 @@ func Token(expires time.Time) string {
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, User, expires.Add(-time.Hour).Unix(), expires.Unix())
 	return encode(`{"alg":"none"}`) + "." + encode(claims) + "."
+}
+
+// CreateTopic makes a topic of so many partitions.
+func (b *Broker) CreateTopic(name string, partitions int32) {
+	b.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(b.t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		b.t.Fatalf("create topic %s: %v", name, err)
+	}
 }
 
 // Process returns the id of the broker's process, which must be running.

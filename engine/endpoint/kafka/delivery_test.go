@@ -568,3 +568,49 @@ func TestPartitioning(t *testing.T) {
 		})
 	}
 }
+
+// TestProducerForgotten: a sink whose producer id the brokers don't know, or don't take
+// any more, as after an outage, gets another one by itself; nothing is lost, and nothing
+// changes places.
+func TestProducerForgotten(t *testing.T) {
+	for _, refusal := range []*kerr.Error{
+		kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping,
+	} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			c := newCluster(t, 1)
+			requests := 0
+			c.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				if requests++; requests != 3 {
+					return nil, nil, false
+				}
+				p := request.(*kmsg.ProduceRequest)
+				response := p.ResponseKind().(*kmsg.ProduceResponse)
+				topic := kmsg.NewProduceResponseTopic()
+				topic.Topic, topic.TopicID = p.Topics[0].Topic, p.Topics[0].TopicID
+				partition := kmsg.NewProduceResponseTopicPartition()
+				partition.ErrorCode = refusal.Code
+				topic.Partitions = append(topic.Partitions, partition)
+				response.Topics = append(response.Topics, topic)
+				return response, nil, true
+			})
+			sink := newSink(t, c.config(), topic)
+			r := runSink(t, sink)
+			var want []string
+			for n := range 6 {
+				want = append(want, fmt.Sprint(n))
+				send(t, sink, &message.Message{Payload: []byte(want[n])})
+			}
+			if err := r.end(); err != nil {
+				t.Error(err)
+			}
+			var got []string
+			for _, record := range c.held(topic) {
+				got = append(got, string(record.Value))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("the brokers have %q, want %q", got, want)
+			}
+		})
+	}
+}
