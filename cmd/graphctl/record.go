@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,6 +38,9 @@ type recordFlags struct {
 	broker    string
 	graphd    graphdFlags
 	tls       bool
+	user      string
+	password  string // of a file
+	cert, key string // of files
 	qos       int
 	files     []string
 	endpoint  string
@@ -69,6 +73,7 @@ With --graphd it is instead what comes to an operation (--tap) of a graph that g
 runs, or from its sources, with the graph's own frontier; --graphd is
 the address that graphd listens on. The graph doesn't wait for the recording.`,
 		Example: "  graphctl record line3.rec --broker localhost --topic 'line3/#' --for 10m\n" +
+			"  graphctl record line3.rec --broker broker:8883 --tls --user line3 --password-file password --topic 'line3/#'\n" +
 			"  graphctl record window.rec --graphd localhost:9600 --graph complex --tap complex/module-window/delay --count 1000\n" +
 			"  graphctl record line3.rec -f resources --endpoint broker --topic line3/temperature --topic line3/humidity\n" +
 			"  graphctl record line3.rec --broker broker:8883 --tls --ca ca.pem --topic 'line3/#' --count 10000",
@@ -79,6 +84,10 @@ the address that graphd listens on. The graph doesn't wait for the recording.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.broker, "broker", "", "`HOST[:PORT]` of the broker")
 	flags.BoolVar(&f.tls, "tls", false, "connect to --broker over TLS")
+	flags.StringVarP(&f.user, "user", "u", "", "`NAME` to show to --broker, with --password-file")
+	flags.StringVar(&f.password, "password-file", "", "`FILE` with the password of --user")
+	flags.StringVar(&f.cert, "cert", "", "`FILE` with the certificate to show to --broker and those between it and its authority, PEM (implies --tls)")
+	flags.StringVar(&f.key, "key", "", "`FILE` with the key of --cert, PEM")
 	f.graphd.add(cmd)
 	flags.Lookup("ca").Usage += "; with --broker it implies --tls"
 	flags.IntVar(&f.qos, "qos", 1, "quality of service to subscribe with: 0 or 1")
@@ -234,8 +243,12 @@ func (f *recordFlags) check() error {
 		return &usageError{"--broker goes neither with -f nor with --endpoint"}
 	case f.endpoint != "" && len(f.files) == 0:
 		return &usageError{"-f is missing; it names the resources with --endpoint " + f.endpoint}
-	case f.endpoint != "" && (f.tls || f.graphd.ca != ""):
-		return &usageError{"--tls and --ca go with --broker; the endpoint says for itself how it is reached"}
+	case f.endpoint != "" && (f.tls || f.graphd.ca != "" || f.user+f.password+f.cert+f.key != ""):
+		return &usageError{"--tls, --ca, --user and --cert go with --broker; the endpoint says for itself how it is reached, and as whom"}
+	case (f.user == "") != (f.password == ""):
+		return &usageError{"--user and --password-file go together"}
+	case (f.cert == "") != (f.key == ""):
+		return &usageError{"--cert and --key go together"}
 	case f.qos != 0 && f.qos != 1:
 		return &usageError{fmt.Sprintf("invalid argument %d for --qos; want 0 or 1", f.qos)}
 	case f.lateness < 0:
@@ -250,8 +263,11 @@ func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
 	binding := deploy.Binding{Client: "graphctl-record-" + strings.ToLower(rand.Text()), Logger: logger}
 	if f.broker != "" {
 		binding.Endpoint = &resource.DataflowEndpoint{MQTT: resource.MQTT{
-			Host: f.broker, KeepAlive: time.Minute, TLS: resource.TLS{Disabled: !f.tls && f.graphd.ca == ""},
+			Host: f.broker, KeepAlive: time.Minute, TLS: resource.TLS{Disabled: !f.tls && f.graphd.ca == "" && f.cert == ""},
 		}}
+		if err := f.identify(&binding); err != nil {
+			return nil, err
+		}
 		if f.graphd.ca != "" {
 			text, err := os.ReadFile(f.graphd.ca)
 			if err != nil {
@@ -271,6 +287,35 @@ func (f *recordFlags) source(logger *slog.Logger) (endpoint.Source, error) {
 	e.MQTT.QoS, e.MQTT.SessionExpiry, e.MQTT.MaxInflight = f.qos, 0, 1000
 	binding.Endpoint = &e
 	return drivers.Source(binding, f.topics)
+}
+
+// identify says who we are to --broker, as resources say it.
+func (f *recordFlags) identify(b *deploy.Binding) error {
+	b.Secret = &resource.Secret{Data: map[string][]byte{}}
+	who := &b.Endpoint.MQTT.Authentication
+	if f.user != "" {
+		who.Password = "--password-file"
+		b.Secret.Data[resource.UsernameKey] = []byte(f.user)
+	}
+	if f.cert != "" {
+		who.Certificate = "--cert"
+	}
+	for name, path := range map[string]string{
+		resource.PasswordKey: f.password, resource.ClientCertificateKey: f.cert, resource.ClientPrivateKeyKey: f.key,
+	} {
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if name == resource.PasswordKey {
+			text = bytes.TrimRight(text, "\r\n")
+		}
+		b.Secret.Data[name] = text
+	}
+	return nil
 }
 
 // find looks the endpoint up in the resources.

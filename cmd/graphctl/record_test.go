@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
+
 	"github.com/wasm-graph/graphd/cmd/internal/broker"
+	"github.com/wasm-graph/graphd/conformance/services/certificates"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 	"github.com/wasm-graph/graphd/engine/progress"
@@ -246,7 +250,7 @@ func TestRecordUsage(t *testing.T) {
 		{"record " + file + " --graphd localhost:9600 --graph g --topic t", exitUsage, "--graphd goes neither"},
 		{"record " + file + " --topic t --broker b --endpoint e", exitUsage, "--broker goes neither"},
 		{"record " + file + " --topic t --endpoint e", exitUsage, "-f is missing"},
-		{"record " + file + " --topic t --endpoint e -f x --tls", exitUsage, "--tls and --ca go with --broker"},
+		{"record " + file + " --topic t --endpoint e -f x --tls", exitUsage, "--tls, --ca, --user and --cert go with --broker"},
 		{"record " + file + " --topic t --broker b --qos 2", exitUsage, "want 0 or 1"},
 		{"record " + file + " --topic t --broker b --for -1s", exitUsage, "not negative"},
 		{"record " + file + " --topic t --broker b --log-level x", exitUsage, "for --log-level"},
@@ -261,5 +265,59 @@ func TestRecordUsage(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("a command that can't be meant has left a file")
+	}
+}
+
+// TestRecordAsSomebody: a broker sees the name, the password and the certificate that
+// flags name.
+func TestRecordAsSomebody(t *testing.T) {
+	made := certificates.Make(t)
+	host, err := tls.X509KeyPair([]byte(made.Host), []byte(made.HostKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{host}, ClientAuth: tls.RequireAnyClientCert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	args := []string{"record", filepath.Join(dir, "a.rec"), "--broker", listener.Addr().String(), "--topic", "#", "--ca", file("ca", made.Authority),
+		"--user", "line3", "--password-file", file("password", "a secret\n"),
+		"--cert", file("cert", made.Device.Certificate+made.Device.Intermediate), "--key", file("key", made.Device.Key)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, io.Discard) }()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := packets.ReadPacket(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := p.Content.(*packets.Connect)
+	if connect.Username != "line3" || string(connect.Password) != "a secret" {
+		t.Errorf("the broker sees %q with %q", connect.Username, connect.Password)
+	}
+	if shown := conn.(*tls.Conn).ConnectionState().PeerCertificates; len(shown) != 2 || shown[0].Subject.CommonName != made.Device.Name {
+		t.Errorf("the broker sees %d certificates", len(shown))
+	}
+	conn.Close()
+	cancel()
+	<-ended
+	for _, flags := range [][]string{{"--user", "x"}, {"--cert", "x"}, {"--key", "x"}} {
+		var stderr bytes.Buffer
+		args := append([]string{"record", "a.rec", "--broker", "b", "--topic", "#"}, flags...)
+		if code := run(t.Context(), args, strings.NewReader(""), io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), "go together") {
+			t.Errorf("%v: exit code %d, %s", flags, code, &stderr)
+		}
 	}
 }
