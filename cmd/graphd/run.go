@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -165,12 +166,14 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	defer deployment.Wait()
 	looks := time.NewTicker(lookEvery)
 	defer looks.Stop()
+	starting := true
 	for {
 		select {
 		case <-ctx.Done():
 			logger.Info("stopping")
 			return nil
 		case <-objects.Changed():
+			starting = true
 			set := objects.Set()
 			n.history.Retain(func(graph resource.Key) bool { return set.Graphs[graph] != nil })
 			select {
@@ -179,6 +182,12 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 			}
 			continue
 		case <-looks.C:
+			if starting && n.deployment.Ready() == nil {
+				starting = false
+				// Reading resources and compiling components takes memory that running them
+				// does not, and the runtime would keep for minutes.
+				debug.FreeOSMemory()
+			}
 			if !files.changed() {
 				continue
 			}

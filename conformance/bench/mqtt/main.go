@@ -12,7 +12,10 @@
 // each with its own baseline. Every round checks that all messages come out, once and
 // in order. Processor time and memory are the program's own, from /proc.
 //
-//	go run ./conformance/bench/mqtt [-rounds 5] [-n 40000] [-seconds 2] [-qos 0,1] [-o json]
+// Last it starts a graphd with a thousand dataflows, and measures how long that takes and
+// what it costs when nothing happens.
+//
+//	go run ./conformance/bench/mqtt [-rounds 5] [-n 40000] [-seconds 2] [-qos 0,1] [-flows 1000] [-o json]
 package main
 
 import (
@@ -24,8 +27,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -37,7 +42,9 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mqtt:", err)
 		os.Exit(1)
 	}
@@ -70,7 +77,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.StringVar(&s.graphd, "graphd", "", "graphd to measure; empty: build it")
 	flags.StringVar(&s.operators, "operators", "operators", "folder of the Go operators")
 	flags.StringVar(&s.rust, "rust", "build/guests/rust/shout.component.wasm", "guest in Rust, measured if it is there (make -C conformance/guests rust)")
-	levels := flags.String("qos", "0,1", "qualities of service")
+	levels := flags.String("qos", "0,1", "qualities of service; empty: only the dataflows")
+	flows := flags.Int("flows", 1000, "dataflows in one process; 0: leave them out")
 	format := flags.String("o", "text", "output: text or json")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -91,8 +99,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	var results []result
+	var report report
 	for level := range strings.SplitSeq(*levels, ",") {
+		if level == "" {
+			continue
+		}
 		if level != "0" && level != "1" {
 			return fmt.Errorf("no quality of service %q; write 0 or 1", level)
 		}
@@ -100,12 +111,25 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err != nil {
 			return fmt.Errorf("QoS %s: %w", level, err)
 		}
-		results = append(results, r...)
+		report.Path = append(report.Path, r...)
+	}
+	if *flows > 0 {
+		m, err := s.measureFlows(ctx, filepath.Join(dir, "flows"), *flows)
+		if err != nil {
+			return fmt.Errorf("%d dataflows: %w", *flows, err)
+		}
+		report.Flows = &m
 	}
 	if *format == "json" {
-		return json.NewEncoder(out).Encode(results)
+		return json.NewEncoder(out).Encode(report)
 	}
-	return write(out, results)
+	return report.write(out)
+}
+
+// report is everything that was measured.
+type report struct {
+	Path  []result `json:"path"`
+	Flows *many    `json:"flows,omitempty"`
 }
 
 // goBuild builds a command into dir as make build does, unless it is there as path.
@@ -252,7 +276,7 @@ func (s *settings) measure(ctx context.Context, dir, echo string, folders []fold
 	if err != nil {
 		return nil, err
 	}
-	time.Sleep(2 * time.Second) // what is done at the start is done
+	time.Sleep(3 * time.Second) // what is done at the start is done
 	for _, c := range all {
 		if c.idle, _, err = c.memory(); err != nil {
 			return nil, err
@@ -375,14 +399,28 @@ func compare(values, baseline []float64, by func(a, b float64) float64) float64 
 	return bench.Median(compared)
 }
 
-func write(out io.Writer, results []result) error {
+func (r *report) write(out io.Writer) error {
+	if len(r.Path) > 0 {
+		if err := r.writePath(out); err != nil {
+			return err
+		}
+	}
+	if r.Flows == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "%d dataflows: connected in %.1f s; idle %.0f MB and %.1f %% of a processor; peak %.0f MB\n",
+		r.Flows.Flows, r.Flows.Start, r.Flows.IdleMemory, r.Flows.IdleCPU, r.Flows.PeakMemory)
+	return err
+}
+
+func (r *report) writePath(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "QoS\t\tmsg/s\tratio\tCPU us\tover\t")
 	for _, rate := range paces {
 		fmt.Fprintf(w, "p50 ms, %d/s\tp99\tratio\t", rate)
 	}
 	fmt.Fprintln(w, "MB idle\tpeak\t")
-	for _, r := range results {
+	for _, r := range r.Path {
 		fmt.Fprintf(w, "%d\t%s\t%.0f\t%.2f\t%.1f\t%+.1f\t", r.QoS, r.Name, r.Rate, r.RateRatio, r.CPU, r.CPUOver)
 		for i := range paces {
 			if i < len(r.Latencies) {
