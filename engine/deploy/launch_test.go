@@ -263,7 +263,7 @@ func newBench(t *testing.T) *bench {
 				return nil, errors.New("the shelf is closed")
 			}
 			if r.Host == "guarded" {
-				return nil, fmt.Errorf("opened with %s", set.Secrets[resource.Key{Namespace: r.Namespace, Name: r.PullSecret}].Data["key"])
+				return nil, fmt.Errorf("opened with %s", set.Secrets[resource.Key{Namespace: r.Namespace, Name: r.PullSecret}].Data[resource.DockerConfigKey])
 			}
 			return b.shelf, nil
 		},
@@ -535,7 +535,7 @@ func TestLaunchFails(t *testing.T) {
 		}, nil, nil, deploy.ConfigurationFailed, "the shelf is closed"},
 		{"registry with a pull secret", func(text string) string {
 			return text + "---\napiVersion: connectivity.iotoperations.azure.com/v1\nkind: RegistryEndpoint\nmetadata: {name: default}\nspec: {host: guarded, authentication: {method: ArtifactPullSecret, artifactPullSecretSettings: {secretRef: pull}}}\n" +
-				"---\napiVersion: v1\nkind: Secret\nmetadata: {name: pull}\nstringData: {key: the secret}\n"
+				"---\napiVersion: v1\nkind: Secret\nmetadata: {name: pull}\nstringData: {.dockerconfigjson: the secret}\n"
 		}, nil, nil, deploy.ConfigurationFailed, "opened with the secret"},
 		{"endpoint that can't be made", nil, nil, errors.New("no such certificate"), deploy.ConfigurationFailed, "source s: no such certificate"},
 	} {

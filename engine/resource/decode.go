@@ -69,15 +69,13 @@ func (d *decoder) decode(kind string, meta Meta, root value) {
 	case "RegistryEndpoint":
 		d.registry(meta, root.at("spec"))
 	case "ConfigMap":
-		c := &ConfigMap{Meta: meta, Data: map[string][]byte{}}
-		texts(root.at("data"), c.Data)
-		binaries(root.at("binaryData"), c.Data)
-		d.set.ConfigMaps[meta.Key] = c
+		if data, ok := contents(root.at("binaryData"), root.at("data")); ok {
+			d.set.ConfigMaps[meta.Key] = &ConfigMap{Meta: meta, Data: data}
+		}
 	case "Secret":
-		s := &Secret{Meta: meta, Data: map[string][]byte{}}
-		binaries(root.at("data"), s.Data)
-		texts(root.at("stringData"), s.Data)
-		d.set.Secrets[meta.Key] = s
+		if data, ok := contents(root.at("data"), root.at("stringData")); ok {
+			d.set.Secrets[meta.Key] = &Secret{Meta: meta, Data: data}
+		}
 	default:
 		panic("resource: nobody decodes " + kind)
 	}
@@ -251,22 +249,28 @@ func (d *decoder) secretWith(meta Meta, n document.Node, name string, keys ...st
 
 func (d *decoder) profile(meta Meta, spec value) {
 	level := spec.at("diagnostics").at("logs").at("level")
+	levels := []string{"trace", "debug", "info", "warn", "error"}
+	if !slices.Contains(levels, strings.ToLower(level.text)) {
+		level.Warnf(document.Suggest(level.text, levels), "%s is none of the documented levels", level.Path())
+	}
 	d.set.Profiles[meta.Key] = &DataflowProfile{Meta: meta, InstanceCount: spec.at("instanceCount").number, LogLevel: level.text}
 }
 
-func texts(v value, into map[string][]byte) {
-	for _, p := range v.pairs {
-		into[p.Name] = []byte(p.Value.Text())
-	}
-}
-
-func binaries(v value, into map[string][]byte) {
-	for _, p := range v.pairs {
-		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(p.Value.Text()), ""))
+// contents returns the data of a ConfigMap or a Secret, of which some is in base64 and
+// some is text, which wins; false where there is a fault in it.
+func contents(encoded, text value) (map[string][]byte, bool) {
+	data := map[string][]byte{}
+	ok := (encoded.ok || !encoded.Present()) && (text.ok || !text.Present())
+	for _, p := range encoded.pairs {
+		bytes, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(p.Value.Text()), ""))
 		if err != nil {
-			p.Value.Errorf("a Secret's stringData takes plain text", "%s is not base64", p.Value.Path())
-			continue
+			p.Value.Errorf("write it in base64; a Secret's stringData and a ConfigMap's data take plain text", "%s is not base64", p.Value.Path())
+			ok = false
 		}
-		into[p.Name] = data
+		data[p.Name] = bytes
 	}
+	for _, p := range text.pairs {
+		data[p.Name] = []byte(p.Value.Text())
+	}
+	return data, ok
 }

@@ -25,6 +25,28 @@ func hostTypes(endpointType string) []string {
 	return []string{"LocalBroker", "EventGrid", "CustomMqtt"}
 }
 
+// offered returns the methods that the service we are compatible with offers where
+// hostType is stated; nil means all.
+func offered(hostType string) []string {
+	managed := []string{"SystemAssignedManagedIdentity", "UserAssignedManagedIdentity"}
+	switch hostType {
+	case "LocalBroker":
+		return []string{"ServiceAccountToken", "X509Certificate", "Anonymous"}
+	case "EventGrid":
+		return append(managed, "X509Certificate")
+	case "Eventhub", "FabricRT":
+		return append(managed, "Sasl")
+	}
+	return nil
+}
+
+// shares reports whether the broker knows shared subscriptions; Event Grid is known not
+// to.
+func (e *DataflowEndpoint) shares() bool {
+	host, _, _ := strings.Cut(e.MQTT.Host, ":")
+	return !strings.HasSuffix(host, ".eventgrid.azure.net")
+}
+
 func (d *decoder) endpoint(meta Meta, root value) {
 	spec := root.at("spec")
 	kind := spec.at("endpointType").text
@@ -54,6 +76,10 @@ func (d *decoder) endpoint(meta Meta, root value) {
 		}
 	}
 	checkSecrecy(e, settings.at("tls").at("mode"))
+	method := settings.at("authentication").at("method")
+	if known := offered(spec.at("hostType").text); method.ok && known != nil && !slices.Contains(known, method.text) && slices.Contains(hostTypes(kind), spec.at("hostType").text) {
+		method.Warnf("there it is one of "+strings.Join(known, ", "), "Azure IoT Operations doesn't offer %s where hostType is %s", method.text, spec.at("hostType").text)
+	}
 	if group := settings.field.Field("consumerGroupId"); !settings.ok || group != nil && settings.at(group.Name).Present() && !settings.at(group.Name).ok {
 		return // nobody can tell what flows with it lack
 	}
@@ -103,7 +129,13 @@ func (d *decoder) mqtt(meta Meta, s value) MQTT {
 // tls reads how connections are secured.
 func (d *decoder) tls(meta Meta, settings value) TLS {
 	s := settings.at("tls")
-	return TLS{Disabled: s.at("mode").is("Disabled"), TrustedCA: d.refer(meta.Namespace, s.at("trustedCaCertificateConfigMapRef"))}
+	ca := s.at("trustedCaCertificateConfigMapRef")
+	d.later(func() {
+		if m := d.set.ConfigMaps[Key{meta.Namespace, ca.text}]; m != nil && len(m.Data) == 0 {
+			ca.Errorf("put certificates of authorities into it, PEM", "the ConfigMap %s is empty", m.Name)
+		}
+	})
+	return TLS{Disabled: s.at("mode").is("Disabled"), TrustedCA: d.refer(meta.Namespace, ca)}
 }
 
 // host reads where a broker is: HOST:PORT and, over a WebSocket, its path.

@@ -170,9 +170,14 @@ func (d *decoder) source(g *DataflowGraph, name string, n, s value) Source {
 				f.Errorf("", "topic filter %s: %v", quoted(f.text), err)
 			}
 		}
-		if count := d.set.Instances(g); e != nil && count > 1 && strings.Contains(e.MQTT.Host, ".eventgrid.") {
+		if count := d.set.Instances(g); e != nil && count > 1 && !e.shares() {
 			endpoint.Warnf("give it a DataflowProfile with instanceCount: 1",
 				"Event Grid has no shared subscriptions, by which the %d instances of the profile %s would divide what comes", count, g.Profile)
+		}
+		for _, f := range topics.items {
+			if e != nil && !e.shares() && f.ok && unshared(f.text) != f.text {
+				f.Warnf("write "+unshared(f.text), "Event Grid has no shared subscriptions")
+			}
 		}
 		if e != nil && g.RequestPersistence && e.MQTT.SessionExpiry == 0 {
 			endpoint.Warnf("", "requestDiskPersistence keeps nothing: sessions at %s end with their connections (sessionExpirySeconds: 0)", e.Name)

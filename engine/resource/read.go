@@ -89,12 +89,15 @@ func read(n document.Node, f *schema.Field) value {
 			n.Errorf(f.Hint, "%s has none", n.Path())
 		}
 	case schema.Map:
+		v.ok = n.IsObject()
 		for _, p := range n.Map() {
-			if p.Value.IsText() || p.Value.Text() != "" { // Text reports what is none
-				v.pairs = append(v.pairs, p)
+			if !p.Value.IsText() {
+				p.Value.Text() // reports it
+				v.ok = false
+				continue
 			}
+			v.pairs = append(v.pairs, p)
 		}
-		v.ok = true
 	case schema.Any:
 		v.ok = true
 	}

@@ -26,7 +26,8 @@ func (d *decoder) registry(meta Meta, spec value) {
 	}
 	switch method := a.at("method").text; method {
 	case "ArtifactPullSecret":
-		r.PullSecret = d.refer(meta.Namespace, a.at("artifactPullSecretSettings").at("secretRef"))
+		ref := a.at("artifactPullSecretSettings").at("secretRef")
+		r.PullSecret = d.secretWith(meta, ref.Node, ref.text, DockerConfigKey)
 	case "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity":
 		r.Identity = managedIdentity(a, "https://management.azure.com/")
 	}

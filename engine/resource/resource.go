@@ -213,6 +213,9 @@ const (
 	ClientIntermediatesKey = "client_intermediate_certs.pem" // optional
 )
 
+// DockerConfigKey is the key of a Secret with the credentials of a registry.
+const DockerConfigKey = ".dockerconfigjson"
+
 // SecretRef names the Secret that the endpoint's authentication needs; empty: none.
 func (e *DataflowEndpoint) SecretRef() string {
 	a := e.Authentication()

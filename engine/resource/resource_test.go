@@ -328,7 +328,7 @@ func TestRefused(t *testing.T) {
 		{"two nodes of a name", simple, "- name: out", "- name: convert", `there are two nodes "convert"`},
 		{"no source", simple, "nodeType: Source\n      sourceSettings:", "nodeType: Graph\n      graphSettings:", "the graph has no source"},
 		{"no topics", simple, "[sensor/+/raw]", "[]", "spec.nodes[0].sourceSettings.dataSources has none"},
-		{"empty topic", simple, "[sensor/+/raw]", "['']", `topic filter "": it is empty`},
+		{"empty topic", simple, "[sensor/+/raw]", "['']", "dataSources[0] is empty; write a topic, or take it out"},
 		{"wildcard in a level", simple, "[sensor/+/raw]", "[sensor/x+/raw]", "'+' stands alone"},
 		{"wildcard not last", simple, "[sensor/+/raw]", "['sensor/#/raw']", "'#' stands alone and last"},
 		{"shared and empty", simple, "[sensor/+/raw]", "['$share/g']", `topic filter "$share/g": it is empty`},
@@ -424,6 +424,44 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// eventGrid is a Dataflow from Event Grid, and the beginning of its profile.
+const eventGrid = `apiVersion: connectivity.iotoperations.azure.com/v1
+kind: Dataflow
+metadata: {name: down}
+spec:
+  operations:
+  - {operationType: Source, sourceSettings: {endpointRef: grid, dataSources: [a/#]}}
+  - {operationType: Destination, destinationSettings: {endpointRef: default, dataDestination: b}}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowEndpoint
+metadata: {name: grid}
+spec:
+  endpointType: Mqtt
+  mqttSettings:
+    host: plant.westeurope-1.ts.eventgrid.azure.net:8883
+    authentication: {method: SystemAssignedManagedIdentity}
+---
+apiVersion: connectivity.iotoperations.azure.com/v1
+kind: DataflowProfile
+metadata: {name: default}
+spec: `
+
+// TestManyFlows: the profile's pods there don't start with more.
+func TestManyFlows(t *testing.T) {
+	var b strings.Builder
+	for i := range 72 {
+		b.WriteString(strings.Replace(bridge[:strings.Index(bridge, "---\n")], "name: upward", fmt.Sprintf("name: flow-%d", i), 1) + "---\n")
+	}
+	_, problems := resource.Parse("f.yaml", []byte(strings.ReplaceAll(b.String(), "endpointRef: remote", "endpointRef: default")))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Error(), "the profile default has more than 70 Dataflows") {
+		t.Errorf("warnings: %v", w)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	forgetful := strings.Replace(broker, "authentication", "sessionExpirySeconds: 0\n    authentication", 1)
 	for _, tt := range []struct{ text, old, new, want string }{
@@ -431,6 +469,19 @@ func TestWarnings(t *testing.T) {
 		{strings.Replace(simple, "endpointRef: default\n        dataS", "endpointRef: broker\n        dataS", 1) + "---\n" + forgetful,
 			"spec:", "spec:\n  requestDiskPersistence: Enabled", "f.yaml:11:22: warning: requestDiskPersistence keeps nothing: sessions at broker end with their connections"},
 		{simple, "spec:", "spec:\n  requestDiskPersistence: Enabled", ""},
+		{simple, "sensor/processed", "'${outputTopics}'", "${outputTopics} is published as it is; the references are ${outputTopic} and ${outputTopic.N}"},
+		{simple, "[sensor/+/raw]", "[a, a]", `topic filter "a" is given twice; remove one`},
+		{strings.Replace(simple, "name: temperature", "name: t", 1), "spec:", "spec:", "f.yaml:4:9: warning: metadata.name has less than 3 characters: Azure IoT Operations refuses that; graphd takes it"},
+		{strings.Replace(broker, "Anonymous", "ServiceAccountToken", 1), "authentication", "tls: {mode: Disabled}\n    authentication", "f.yaml:8:17: warning: spec.mqttSettings.tls.mode is Disabled, and a token is shown"},
+		{hub + account, "{method: Anonymous}", "{method: Sasl, saslSettings: {saslType: Plain, secretRef: account}}\n    tls: {mode: Disabled}", "and a password is shown to the endpoint"},
+		{hub + account, "{method: Anonymous}", "{method: Sasl, saslSettings: {saslType: ScramSha256, secretRef: account}}\n    tls: {mode: Disabled}", ""},
+		{strings.Replace(broker, "Mqtt\n", "Mqtt\n  hostType: EventGrid\n", 1), "x", "x", "Azure IoT Operations doesn't offer Anonymous where hostType is EventGrid; there it is one of SystemAssignedManagedIdentity"},
+		{bridge, "default, dataSources", "remote, dataSources", "f.yaml:7:3: warning: neither end is the cluster's broker (remote at remote:1883 and remote at remote:1883)"},
+		{bridge, "remote:1883", "localhost:1883", ""},
+		{eventGrid + "{instanceCount: 2}\n", "x", "x", "f.yaml:6:59: warning: Event Grid has no shared subscriptions, by which the 2 instances of the profile default"},
+		{eventGrid + "{instanceCount: 1}\n", "[a/#]", "[$share/g/a/#]", "warning: Event Grid has no shared subscriptions; write a/#"},
+		{eventGrid + "{diagnostics: {logs: {level: warning}}}\n", "x", "x", "spec.diagnostics.logs.level is none of the documented levels; write one of trace, debug, info, warn, error"},
+		{eventGrid + "{diagnostics: {logs: {level: TRACE}}}\n", "x", "x", ""},
 	} {
 		_, problems := resource.Parse("f.yaml", []byte(strings.Replace(tt.text, tt.old, tt.new, 1)))
 		if err := problems.Err(); err != nil {

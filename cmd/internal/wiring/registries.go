@@ -59,9 +59,6 @@ func (r *Registries) behind(endpoint string) *cache.Cache {
 	return r.cache
 }
 
-// pullSecretKey is what a Secret of type kubernetes.io/dockerconfigjson has.
-const pullSecretKey = ".dockerconfigjson"
-
 // artifacts gives package deploy what package oras finds.
 type artifacts struct {
 	source oras.Source
@@ -125,9 +122,9 @@ func pullSecret(set *resource.Set, endpoint *resource.RegistryEndpoint) (*oras.C
 	if !ok {
 		return nil, fmt.Errorf("wiring: there is no %s in namespace %s", ref, endpoint.Namespace)
 	}
-	config, ok := data[pullSecretKey]
+	config, ok := data[resource.DockerConfigKey]
 	if !ok {
-		return nil, fmt.Errorf("wiring: %s has no %s; kubectl create secret docker-registry makes one that has", ref, pullSecretKey)
+		return nil, fmt.Errorf("wiring: %s has no %s; kubectl create secret docker-registry makes one that has", ref, resource.DockerConfigKey)
 	}
 	credentials, err := oras.PullSecret(config)
 	if err != nil {

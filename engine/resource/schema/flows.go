@@ -25,7 +25,7 @@ func schemaRef(doc string) *Field {
 // dataSources are the topics of a source.
 func dataSources() *Field {
 	return list("dataSources", "The topics that messages come from: of MQTT, filters in which + stands for a level and # for all that follow, "+
-		"$share/GROUP/ (or $shared/GROUP/) before one shares it with others; of Kafka, names of topics.", text("", "One topic or filter.")).
+		"$share/GROUP/ (or $shared/GROUP/) before one shares it with others; of Kafka, names of topics.", text("", "One topic or filter.").required("write a topic, or take it out")).
 		required("write the topics to subscribe to").items(1, 0)
 }
 
