@@ -112,6 +112,7 @@ func (s *shelf) Resolve(_ context.Context, ref string, _ deploy.ArtifactKind) (s
 // compiler counts what it compiles.
 type compiler struct {
 	runtime *component.Runtime
+	gate    chan struct{} // nothing is compiled before it is closed; nil: at once
 	mu      sync.Mutex
 	loaded  int
 }
@@ -127,6 +128,9 @@ func (c *compiler) Load(ctx context.Context, name string, wasm []byte) (*process
 	c.mu.Lock()
 	c.loaded++
 	c.mu.Unlock()
+	if c.gate != nil {
+		<-c.gate
+	}
 	return processor.Load(ctx, c.runtime, name, wasm)
 }
 

@@ -198,6 +198,54 @@ func TestChange(t *testing.T) {
 	})
 }
 
+// TestChanging: a status says that what is wanted hasn't come to anything yet, until it
+// runs or is refused.
+func TestChanging(t *testing.T) {
+	b := newBench(t)
+	b.shelf.put("passing:1", passing)
+	synctest.Test(t, func(t *testing.T) {
+		b.fresh()
+		d := deploy.New(deploy.Config{Launch: b.Launch})
+		ctx, cancel := context.WithCancel(t.Context())
+		wanted, ended := make(chan *resource.Set), make(chan struct{})
+		go func() {
+			defer close(ended)
+			d.Run(ctx, wanted)
+		}()
+		want := func(changing bool, texts ...string) {
+			t.Helper()
+			if len(texts) > 0 {
+				s := set(t, texts...)
+				wanted <- s
+				synctest.Wait()
+				if d.Set() != s {
+					t.Error("what was told last is something else")
+				}
+			}
+			for _, s := range d.Status() {
+				if s.Kind == deploy.DataflowGraphKind && s.Changing != changing {
+					t.Errorf("changing is %v", s.Changing)
+				}
+			}
+		}
+		want(false, broker, text("g", "passing:1", ""))
+		b.compiler.gate = make(chan struct{})
+		want(true, broker, text("g", "simple:1", ""))
+		if got := b.send(t); got != "passed" {
+			t.Errorf("message was %s", got)
+		}
+		close(b.compiler.gate)
+		synctest.Wait()
+		want(false)
+		if got := b.send(t); got != "converted" {
+			t.Errorf("message was %s", got)
+		}
+		want(false, broker, text("g", "nowhere:1", "")) // refused
+		cancel()
+		<-ended
+	})
+}
+
 // TestChangeWithWindows: windows are opened when a version has some, stay open for
 // those after it, and what they hold moves.
 func TestChangeWithWindows(t *testing.T) {

@@ -26,6 +26,10 @@ type Runtime interface {
 func (s *Server) objects(t target) []*Object {
 	set, refused := s.config.Wanted.Set(), s.config.Wanted.Refused()
 	current := s.config.Runtime.Set() == set
+	var graphs []resource.Key // that may refer to an object; to a graph nothing does
+	if !t.kind.runs() {
+		graphs = set.GraphKeys()
+	}
 	status := map[resource.Key]deploy.Status{}
 	for _, st := range s.config.Runtime.Status() {
 		if st.Kind == t.kind.Name {
@@ -38,7 +42,7 @@ func (s *Server) objects(t target) []*Object {
 			continue
 		}
 		object := shown(o, set)
-		object.Status = &Status{Source: o.File, Applied: o.Applied, UsedBy: users(set, o.Ref)}
+		object.Status = &Status{Source: o.File, Applied: o.Applied, UsedBy: users(set, graphs, o.Ref)}
 		if refused != nil && !o.Applied {
 			object.Status.Refused = refused.Error()
 		}
@@ -115,10 +119,10 @@ func (s *Status) operation(o schedule.OperationStats) {
 	to.Held += o.Held
 }
 
-// users returns the names of the graphs that refer to an object, be it through another.
-func users(set *resource.Set, ref wanted.Ref) []string {
+// users returns the names of those of graphs that refer to an object, be it through another.
+func users(set *resource.Set, graphs []resource.Key, ref wanted.Ref) []string {
 	var names []string
-	for _, key := range set.GraphKeys() {
+	for _, key := range graphs {
 		if g := set.Graphs[key]; g.Namespace == ref.Namespace && refers(set, g, ref) {
 			names = append(names, g.Name)
 		}
