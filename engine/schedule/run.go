@@ -34,6 +34,7 @@ type run struct {
 	asked *node
 	query *message.Message // what asked was asked about
 	reply answer
+	ahead *answer // of the operator at the entrance, if it was asked ahead
 
 	arrival arrival // of a message from a source
 	from    *node   // of what was held: by whom
@@ -171,6 +172,12 @@ func (w *Worker) visit(ctx context.Context, r *run, n *node, m *message.Message)
 		if n.jobs != nil {
 			r.asked, r.query = n, m
 			n.jobs <- r // has room for all runs
+			return
+		}
+		if r.ahead != nil {
+			a := *r.ahead
+			*r.ahead, r.ahead = answer{}, nil
+			w.answered(r, n, m, a)
 			return
 		}
 		w.answered(r, n, m, n.slots[0].call(ctx, r.at, m))

@@ -6,7 +6,8 @@
 // message, opens its epoch and puts it into the worker's inbox, the only queue
 // there is. The worker takes a message out and runs it to completion: node after
 // node of the plan by plain calls, up to the sinks that take it or the window that
-// holds it. Nothing on that way is looked up, started or locked. Sinks confirm from
+// holds it. Nothing on that way is looked up or started. Only a graph's sole operator
+// may be called for the next few messages before (see ahead.go). Sinks confirm from
 // any goroutine; when everything that came of a message is confirmed, and of all
 // before it, its source is told to settle it.
 //
@@ -101,14 +102,17 @@ type Worker struct {
 
 	// Only the worker's goroutine touches these.
 	nodes    []node
-	timed    []int       // indexes of the delays and accumulates
-	clocked  bool        // somebody needs the frontier; changed under mu
-	watch    func(Event) // nil: nobody watches
-	batch    []arrival   // being worked on
-	sequel   []arrival   // the part of batch not worked on yet
-	gathered []entry     // taken off a page
-	recalled int         // how many of these were in the store only
-	runs     []run       // a ring, from oldest on as many as are underway
+	timed    []int             // indexes of the delays and accumulates
+	clocked  bool              // somebody needs the frontier; changed under mu
+	watch    func(Event)       // nil: nobody watches
+	batch    []arrival         // being worked on
+	sequel   []arrival         // the part of batch not worked on yet
+	entrance []*node           // by place of a source: who is asked ahead; see entrances
+	ahead    []answer          // of the entrance, about the arrivals that come next
+	foreseen [mostAhead]answer // where ahead is kept
+	gathered []entry           // taken off a page
+	recalled int               // how many of these were in the store only
+	runs     []run             // a ring, from oldest on as many as are underway
 	oldest   int
 	underway int
 	current  *run      // being worked on
@@ -247,6 +251,7 @@ func New(c Config) (*Worker, error) {
 			}
 		}
 	}
+	w.entrance = w.entrances()
 	w.runs = make([]run, 1+ahead)
 	if ahead > 0 {
 		w.answers = make(chan *run, len(w.runs))
@@ -569,9 +574,12 @@ func (w *Worker) fetch() (work, done bool) {
 func (w *Worker) work(ctx context.Context, ticks <-chan time.Time) {
 	w.bury(ctx)
 	for i := range w.batch {
-		if w.cut.Load() {
-			w.putBack(w.batch[i:])
-			break
+		if len(w.ahead) == 0 {
+			if w.cut.Load() {
+				w.putBack(w.batch[i:])
+				break
+			}
+			w.foresee(ctx, w.batch[i:])
 		}
 		w.sequel = w.batch[i+1:]
 		w.arrive(ctx, &w.batch[i])
@@ -624,6 +632,9 @@ func (w *Worker) arrive(ctx context.Context, a *arrival) {
 		r.loss = loss{n, a.drop, a.drop.err()}
 	} else {
 		w.pass(r, n, 0, a.message)
+	}
+	if len(w.ahead) > 0 {
+		r.ahead, w.ahead = &w.ahead[0], w.ahead[1:]
 	}
 	w.launch(ctx, r)
 	if w.virtual != nil && w.clocked {
