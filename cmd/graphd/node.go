@@ -73,6 +73,9 @@ func newNode(ctx context.Context, id string, logger *slog.Logger, compiled strin
 		return nil, err
 	}
 	n.deployment = deploy.New(deploy.Config{Launch: launcher.Launch, Counts: counts, Logger: logger, Events: n.history.Tell})
+	if err := n.deployment.Observe(n.telemetry.meter); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 

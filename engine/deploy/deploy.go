@@ -141,6 +141,7 @@ type Deployment struct {
 	set        *resource.Set           // guarded by mu; nil: none has been received
 	conditions map[instance]*condition // guarded by mu; of what is wanted or retires
 	healths    map[object]Health       // guarded by mu; as they were seen last
+	errors     map[fault]int64         // guarded by mu; how many there were
 }
 
 // instance names one instance of a graph.
@@ -176,7 +177,7 @@ func New(config Config) *Deployment {
 	if config.MaxBackoff == 0 {
 		config.MaxBackoff = max(time.Minute, config.MinBackoff)
 	}
-	return &Deployment{config: config, conditions: map[instance]*condition{}, healths: map[object]Health{}}
+	return &Deployment{config: config, conditions: map[instance]*condition{}, healths: map[object]Health{}, errors: map[fault]int64{}}
 }
 
 // forgetful is Counts that keeps nothing.
@@ -429,6 +430,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) (retired bool) {
 		failed := &condition{want: want, health: Health{State: engine.Unavailable, Reason: reason, Message: message}}
 		errors.As(err, &failed.failed)
 		d.report(i, failed)
+		d.count(i, reason)
 		logger.Error("graph failed", "reason", string(reason), "error", message, "retry", pause)
 		d.config.Events(Event{Graph: i.Key, Instance: i.number, Warning: true, Reason: EventFailed, Message: string(reason) + ": " + message})
 		retry := time.NewTimer(pause)

@@ -183,7 +183,8 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}
 	}
-	i.stats, i.plan = r.graph.Stats, r.graph.Plan
+	i.stats, r.measured = r.graph.Stats, i
+	i.describe(r.current.parts.graphs)
 	defer l.metrics.measure(i)()
 	r.logger.Info("graph starts", "definitions", r.current.parts.digests())
 	l.config.Events(Event{Graph: want.Key, Instance: want.Instance, Reason: EventStarted, Message: "put together, and connecting", Artifacts: r.current.tags.inUse()})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -16,7 +17,6 @@ import (
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/operator"
-	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/resource"
 	"github.com/wasm-graph/graphd/engine/schedule"
 )
@@ -189,7 +189,30 @@ type measured struct {
 	types map[engine.EndName]string // the service types of the ends
 	ends  *ends
 	stats func() schedule.Stats
-	plan  func() *plan.Plan
+
+	made atomic.Pointer[made]
+}
+
+// made is what the graph is made of.
+type made struct {
+	modules   int
+	operators map[string]uint64 // by type
+}
+
+// describe notes what the graph is made of from now on.
+func (i *measured) describe(graphs []fetched) {
+	of, modules := &made{operators: map[string]uint64{}}, map[string]bool{}
+	for _, g := range graphs {
+		for _, o := range g.definition.Operations {
+			kind := string(o.Kind)
+			of.operators[strings.ToUpper(kind[:1])+kind[1:]]++
+		}
+		for _, ref := range g.definition.Modules() {
+			modules[ref] = true
+		}
+	}
+	of.modules = len(modules)
+	i.made.Store(of)
 }
 
 // measure begins to read an instance; stop ends that. What it has counted stays for as
@@ -278,15 +301,11 @@ func (i *measured) read() map[point]uint64 {
 	for _, from := range i.of.Sources {
 		add(graphInputs, uint64(len(from.Topics)), point{})
 	}
-	modules := map[string]bool{}
-	for _, n := range i.plan().Nodes {
-		kind := string(n.Kind)
-		add(graphOperators, 1, point{operator: strings.ToUpper(kind[:1]) + kind[1:]})
-		if n.Module != "" {
-			modules[n.Module] = true
-		}
+	of := i.made.Load()
+	for kind, n := range of.operators {
+		add(graphOperators, n, point{operator: kind})
 	}
-	add(graphModules, uint64(len(modules)), point{})
+	add(graphModules, uint64(of.modules), point{})
 	return points
 }
 

@@ -35,6 +35,7 @@ type running struct {
 	bound    *bound // whose ends it has
 	logger   *slog.Logger
 	graph    *engine.Graph
+	measured *measured
 	windows  window.Store // nil until a version needs it
 
 	current   *version    // that runs; of the attempt that is under way
@@ -254,6 +255,7 @@ func (r *running) attempt(ctx context.Context) {
 	}
 	before := r.current
 	r.current = next
+	r.measured.describe(next.parts.graphs)
 	r.prove(next, true)
 	r.release(ctx, before)
 	r.logger.Info("graph swapped", "definitions", next.parts.digests())

@@ -159,6 +159,9 @@ func (d *Deployment) survey() []Status {
 		h := c.probe()
 		c.health = Health{State: h.State, Reason: Reason(h.Reason), Message: h.Message}.after(before, now)
 		if h.State != engine.Unknown && (h.State != before.State || c.health.Reason != before.Reason) {
+			if h.Reason != "" {
+				d.errors[fault{i.Key, c.health.Reason}]++
+			}
 			d.config.Events(Event{
 				Graph: i.Key, Instance: i.number, Warning: h.State != engine.Available,
 				Reason: cmp.Or(h.Reason, string(h.State)), Message: h.Message,
