@@ -177,10 +177,7 @@ stringData:
 				}
 				return binding
 			}
-			drivers, err := NewDrivers("", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			drivers := NewDrivers("")
 			binding := bind(tt.authentication, kafka.Password)
 			source, err := drivers.Source(binding, []string{tt.name})
 			if err != nil {
