@@ -216,12 +216,21 @@ func (f *getFlags) row(o *api.Object) []string {
 		}
 		row = append(row, h.Reason, age(h.Since), in, out, dropped)
 	} else {
-		row = append(row, h.Reason, strings.Join(s.UsedBy, ","), age(o.Metadata.Created))
+		row = append(row, h.Reason, someOf(s.UsedBy), age(o.Metadata.Created))
 	}
 	if f.format == "wide" {
 		row = append(row, s.Source, printable(h.Message))
 	}
 	return row
+}
+
+// someOf names the first of many.
+func someOf(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ",")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ","), len(names)-most)
 }
 
 // stateOf is how an object is, in a word.
