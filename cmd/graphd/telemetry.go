@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/otlptranslator"
+	"go.opentelemetry.io/otel/attribute"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/wasm-graph/graphd/cmd/internal/api"
+	"github.com/wasm-graph/graphd/cmd/internal/buildinfo"
 	"github.com/wasm-graph/graphd/cmd/internal/wanted"
 	"github.com/wasm-graph/graphd/engine/deploy"
 )
@@ -39,7 +42,16 @@ func newTelemetry() (*telemetry, error) {
 		return nil, fmt.Errorf("make metrics: %w", err)
 	}
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
-	return &telemetry{provider: provider, meter: provider.Meter("graphd"), registry: registry}, nil
+	meter := provider.Meter("graphd")
+	_, err = meter.Int64ObservableCounter("aio_dataflow_version", metric.WithDescription("which build this is"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(1, metric.WithAttributes(attribute.String("version", buildinfo.Version())))
+			return nil
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("make metrics: %w", err)
+	}
+	return &telemetry{provider: provider, meter: meter, registry: registry}, nil
 }
 
 // handler serves what others want to know about this process, and what they tell it.
