@@ -118,6 +118,10 @@ type callContext struct {
 	instance *Instance
 }
 
+// Value returns nil: an engine would ask the whole chain of the caller's contexts in
+// each call for settings that nobody makes there. Host functions get the caller's.
+func (*callContext) Value(any) any { return nil }
+
 func instanceOf(ctx context.Context) *Instance { return ctx.(*callContext).instance }
 
 // Instantiate makes an instance: core modules are instantiated in order and their
