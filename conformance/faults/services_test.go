@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ type rig struct {
 	from, to *mosquitto.Broker
 	in, out  *faultproxy.Proxy
 	dir      string
+	count    int    // of the instances of each
 	graphd   string // the program
 	registry string // the folder that serves as one
 	addr     string // where it tells how it is
@@ -81,8 +83,16 @@ func programsFor(t *testing.T) (graphd, artifacts string) {
 
 func newRig(t *testing.T, graphd, artifacts string, options mosquitto.Options) *rig {
 	t.Helper()
+	r := &rig{t: t, count: 1, graphd: graphd, registry: artifacts, dir: t.TempDir(), arrivals: newArrivals()}
+	r.open(options)
+	return r
+}
+
+// open starts the brokers, and graphd between them.
+func (r *rig) open(options mosquitto.Options) {
+	t := r.t
+	t.Helper()
 	options.Persistence = true
-	r := &rig{t: t, graphd: graphd, registry: artifacts, dir: t.TempDir(), arrivals: newArrivals()}
 	r.from, r.to = mosquitto.Start(t, options), mosquitto.Start(t, options)
 	address := func(b *mosquitto.Broker) string {
 		if options.TLS {
@@ -109,7 +119,6 @@ func newRig(t *testing.T, graphd, artifacts string, options mosquitto.Options) *
 	r.start()
 	r.ready()
 	r.publisher = r.runSink()
-	return r
 }
 
 // configure writes the resources.
@@ -119,7 +128,7 @@ func (r *rig) configure() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	changed := strings.NewReplacer("ARTIFACTS", r.registry,
+	changed := strings.NewReplacer("ARTIFACTS", r.registry, "COUNT", strconv.Itoa(r.count),
 		"FROM_SECURITY", r.security(r.from, "from"), "TO_SECURITY", r.security(r.to, "to"),
 		"FROM", r.in.Addr, "TO", r.out.Addr).Replace(string(text))
 	path := filepath.Join(r.dir, "resources.yaml")
@@ -242,20 +251,25 @@ func (r *rig) wantReason(reason string) {
 	})
 }
 
+// graphStatus is what graphd says of the Dataflow or the DataflowGraph.
+type graphStatus struct {
+	Kind, Name  string
+	HealthState struct{ Status, ReasonCode string }
+	Instances   []struct{ Retiring bool } // none where there is but one
+}
+
+// statuses returns what graphd says of the Dataflow and the DataflowGraph.
+func (r *rig) statuses() []graphStatus {
+	var status struct{ Resources []graphStatus }
+	_ = json.Unmarshal([]byte(r.get("/status")), &status) // what doesn't parse has none
+	return slices.DeleteFunc(status.Resources, func(s graphStatus) bool { return s.Kind != "Dataflow" && s.Kind != "DataflowGraph" })
+}
+
 // reasons returns the reason codes of the Dataflow and the DataflowGraph, by name.
 func (r *rig) reasons() map[string]string {
-	var status struct {
-		Resources []struct {
-			Kind, Name  string
-			HealthState struct{ Status, ReasonCode string }
-		}
-	}
 	reasons := map[string]string{}
-	_ = json.Unmarshal([]byte(r.get("/status")), &status) // what doesn't parse has none
-	for _, s := range status.Resources {
-		if s.Kind == "Dataflow" || s.Kind == "DataflowGraph" {
-			reasons[s.Name] = s.HealthState.ReasonCode
-		}
+	for _, s := range r.statuses() {
+		reasons[s.Name] = s.HealthState.ReasonCode
 	}
 	return reasons
 }
@@ -355,13 +369,21 @@ func (r *rig) wantAll(n int) {
 // arrivals are what came out.
 type arrivals struct {
 	mu     sync.Mutex
-	next   map[string]int // guarded by mu: the number to come, by topic
-	again  int            // guarded by mu: messages that had come before
-	faults []string       // guarded by mu
+	next   map[string]int          // guarded by mu: the number to come, by topic; in any order: how many have come
+	came   map[string]map[int]bool // guarded by mu: the numbers that have come, by topic; nil: they come in order
+	again  int                     // guarded by mu: messages that had come before
+	faults []string                // guarded by mu
 	others []*message.Message
 }
 
 func newArrivals() *arrivals { return &arrivals{next: map[string]int{"plain": 0, "marked": 0}} }
+
+// inAnyOrder are arrivals of which only the set matters.
+func inAnyOrder() *arrivals {
+	a := newArrivals()
+	a.came = map[string]map[int]bool{"plain": {}, "marked": {}}
+	return a
+}
 
 // take notes a message. A number that comes for the first time must be the next.
 func (a *arrivals) take(m *message.Message) {
@@ -374,6 +396,11 @@ func (a *arrivals) take(m *message.Message) {
 		a.faults = append(a.faults, fmt.Sprintf("%s: got %q", m.Topic, m.Payload))
 	case err != nil:
 		a.others = append(a.others, m)
+	case a.came != nil && a.came[m.Topic][n]:
+		a.again++
+	case a.came != nil:
+		a.came[m.Topic][n] = true
+		a.next[m.Topic]++
 	case n == next:
 		a.next[m.Topic]++
 	case n < next:
