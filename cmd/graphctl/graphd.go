@@ -3,10 +3,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,10 +166,4 @@ func refOf(r wanted.Ref) string {
 		name += " in " + r.Namespace
 	}
 	return name
-}
-
-// isFault reports whether graphd has answered with that code.
-func isFault(err error, codes ...int) bool {
-	var f *api.Fault
-	return errors.As(err, &f) && slices.Contains(codes, f.Code)
 }

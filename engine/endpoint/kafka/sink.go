@@ -270,8 +270,7 @@ func (s *Sink) hurry(ctx context.Context, client *kgo.Client) {
 		s.ebbed = cancel
 		s.mu.Unlock()
 		if ebbing {
-			s.handing.Lock() // the last may be on its way
-			s.handing.Unlock()
+			s.handed()
 			client.Flush(flushing) //nolint:errcheck // it was long enough
 		}
 		cancel()
@@ -303,14 +302,19 @@ func (s *Sink) flood() {
 	}
 }
 
+// handed waits until the client has the record that is being handed to it, if there is one.
+func (s *Sink) handed() {
+	s.handing.Lock()
+	defer s.handing.Unlock()
+}
+
 // drain waits for what is under way.
 func (s *Sink) drain(client *kgo.Client) error {
 	ending, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
 	defer cancel()
 	var flusher sync.WaitGroup
 	flusher.Go(func() {
-		s.handing.Lock() // the last may be on its way
-		s.handing.Unlock()
+		s.handed()
 		client.Flush(ending) //nolint:errcheck // ending tells
 	})
 	defer flusher.Wait()
