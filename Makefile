@@ -14,6 +14,8 @@ export GRAPHD_TOOLS
 LDFLAGS     := -s -w
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 PACKAGES    ?= ./...
+# Tags of tests that need other software to run, but none to be checked.
+TAGS        := services,interop,guests,soak
 FUZZTIME    ?= 30s
 SOAKSECONDS ?= 3600
 BENCHTIME   ?= 1s
@@ -47,8 +49,9 @@ lint: ## Check formatting, vet and staticcheck, in all modules
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -s -w on:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go vet $(PACKAGES)
-	go vet -tags services,interop $(PACKAGES)
+	go vet -tags $(TAGS) $(PACKAGES)
 	$(STATICCHECK) $(PACKAGES)
+	$(STATICCHECK) -tags $(TAGS) $(PACKAGES)
 	@for dir in $(NESTED); do echo "go vet, staticcheck ./... ($$dir)"; (cd "$$dir" && go vet ./... && $(STATICCHECK) ./...); done
 
 .PHONY: check
