@@ -108,6 +108,7 @@ type Graph struct {
 	config  Config
 	worker  atomic.Pointer[schedule.Worker] // that runs now, or may
 	sinks   []endpoint.Sink                 // each once, dead letters included
+	met     []atomic.Bool                   // by place in Ends: it was connected once
 	running atomic.Bool
 	failure atomic.Pointer[string] // why Run returned
 
@@ -135,7 +136,10 @@ func New(c Config) (*Graph, error) {
 	if c.Grace <= 0 {
 		c.Grace = DefaultGrace
 	}
-	g := &Graph{config: c, swapping: make(chan struct{}, 1), ended: make(chan struct{})}
+	g := &Graph{
+		config: c, met: make([]atomic.Bool, len(c.Sources)+len(c.Sinks)+1),
+		swapping: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
 	worker, err := g.newWorker(Version{Plan: c.Plan, Options: c.Options, Openers: c.Openers, Windows: c.Windows})
 	if err != nil {
 		return nil, err

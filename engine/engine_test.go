@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -850,6 +851,14 @@ type misled struct{ offline }
 
 func (misled) Trouble() error { return errors.New("nobody there") }
 
+// dropped is connected when it is looked at for the first time.
+type dropped struct {
+	*memory.Sink
+	looked atomic.Bool
+}
+
+func (d *dropped) Connected() bool { return !d.looked.Swap(true) }
+
 func TestHealth(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -858,10 +867,16 @@ func TestHealth(t *testing.T) {
 	}{
 		{"well", func(*rig) {}, engine.Health{State: engine.Available}},
 		{"sink", func(r *rig) { r.config.Sinks[0] = offline{r.sinks[0].Sink} },
+			engine.Health{State: engine.Unknown, Message: `sink "out" is connecting`}},
+		{"sink that was connected", func(r *rig) { r.config.Sinks[0] = &dropped{Sink: r.sinks[0].Sink} },
 			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: `sink "out" is not connected`}},
 		{"sink that knows why", func(r *rig) { r.config.Sinks[0] = misled{offline{r.sinks[0].Sink}} },
 			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: `sink "out" is not connected: nobody there`}},
-		{"dead letters", func(r *rig) { r.config.DeadLetter = offline{r.dead.Sink} },
+		{"one that connects, and one that can't", func(r *rig) {
+			r.config.Sinks[0], r.config.DeadLetter = offline{r.sinks[0].Sink}, misled{offline{r.dead.Sink}}
+		},
+			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: "the sink for dead letters is not connected: nobody there"}},
+		{"dead letters", func(r *rig) { r.config.DeadLetter = &dropped{Sink: r.dead.Sink} },
 			engine.Health{State: engine.Degraded, Reason: "DataflowGraphSinkChannelClosed", Message: "the sink for dead letters is not connected"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -870,6 +885,7 @@ func TestHealth(t *testing.T) {
 				tt.change(r)
 				r.start()
 				synctest.Wait()
+				r.graph.Ends()
 				if got := r.graph.Health(); got != tt.want {
 					t.Errorf("health = %+v, want %+v", got, tt.want)
 				}
@@ -883,8 +899,10 @@ func TestHealth(t *testing.T) {
 	t.Run("source", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, "in1>join>out in2>join", nil)
-			r.sources[1].Close() // its Run ends at once
 			r.start()
+			synctest.Wait()
+			r.graph.Ends()
+			r.sources[1].Close() // its Run ends
 			synctest.Wait()
 			want := engine.Health{State: engine.Degraded, Reason: "DataflowGraphSourceChannelClosed", Message: `source "in2" is not connected`}
 			if got := r.graph.Health(); got != want {

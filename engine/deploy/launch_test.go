@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,6 +143,28 @@ type drivers struct {
 	results chan *message.Message
 	failure error
 	refused struct{ source, sink error } // what they end with, if anything
+	broker  *moody                       // whether sinks are connected; nil: they are
+}
+
+// moody is a broker that is there or not, and may say why.
+type moody struct {
+	up      atomic.Bool
+	trouble atomic.Pointer[error]
+}
+
+// moodySink is a sink to such a broker.
+type moodySink struct {
+	endpoint.Sink
+	broker *moody
+}
+
+func (s moodySink) Connected() bool { return s.broker.up.Load() }
+
+func (s moodySink) Trouble() error {
+	if err := s.broker.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // refusing is an end whose peer refuses it.
@@ -185,11 +208,15 @@ func (d *drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {
 	if err := d.refused.sink; err != nil {
 		return refusingSink{memory.NewSink(nil), err}, nil
 	}
-	return memory.NewSink(func(m *message.Message) error {
+	var sink endpoint.Sink = memory.NewSink(func(m *message.Message) error {
 		m.Topic = topic
 		d.results <- m
 		return nil
-	}), d.note(b, topic)
+	})
+	if d.broker != nil {
+		sink = moodySink{sink, d.broker}
+	}
+	return sink, d.note(b, topic)
 }
 
 // bench is a Launcher with its surroundings.

@@ -54,7 +54,7 @@ func (r *running) health() engine.Health {
 	h := r.graph.Health()
 	if reason := Reason(h.Reason); reason == SourceChannelClosed || reason == SinkChannelClosed {
 		for _, e := range r.graph.Ends() {
-			if !e.Connected {
+			if !e.Connected && !e.Connecting {
 				h.Reason, h.Message = string(reasonOf(r.bound.set, r.bound.graph, e.EndName, e.Trouble)), e.String()
 				break
 			}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wasm-graph/graphd/engine"
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -195,6 +197,58 @@ func TestChange(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestConnecting: that an end is not connected yet is no reason to warn; that it can't be is.
+func TestConnecting(t *testing.T) {
+	b := newBench(t)
+	synctest.Test(t, func(t *testing.T) {
+		b.fresh()
+		b.drivers.broker = &moody{}
+		var warnings []string
+		d := deploy.New(deploy.Config{Launch: b.Launch, Events: func(e deploy.Event) {
+			if e.Warning {
+				warnings = append(warnings, e.Reason)
+			}
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		wanted, ended := make(chan *resource.Set), make(chan struct{})
+		go func() {
+			defer close(ended)
+			d.Run(ctx, wanted)
+		}()
+		wanted <- set(t, broker, text("g", "simple:1", ""))
+		want := func(graph, endpoint deploy.Health, events ...string) {
+			t.Helper()
+			time.Sleep(5 * time.Second)
+			for kind, want := range map[string]deploy.Health{deploy.DataflowGraphKind: graph, deploy.DataflowEndpointKind: endpoint} {
+				for _, s := range d.Status() {
+					if s.Health.Since, s.Health.Updated = (time.Time{}), (time.Time{}); s.Kind == kind && s.Name != "default" && s.Health != want {
+						t.Errorf("%s %s is %+v, want %+v", kind, s.Name, s.Health, want)
+					}
+				}
+			}
+			if diff := cmp.Diff(events, warnings); diff != "" {
+				t.Errorf("warnings -want +got\n%s", diff)
+			}
+			warnings = nil
+		}
+		const reason = "DataflowMqttTargetConnectionFailed"
+		want(deploy.Health{State: engine.Unknown, Message: `sink "d" is connecting`},
+			deploy.Health{State: engine.Unknown, Message: `DataflowGraph g: sink "d" is connecting (1 of 2)`})
+		nobody := errors.New("nobody there")
+		b.drivers.broker.trouble.Store(&nobody)
+		want(deploy.Health{State: engine.Degraded, Reason: reason, Message: `sink "d" is not connected: nobody there`},
+			deploy.Health{State: engine.Degraded, Reason: reason, Message: `DataflowGraph g: sink "d" is not connected: nobody there (1 of 2)`}, reason)
+		b.drivers.broker.trouble.Store(nil)
+		b.drivers.broker.up.Store(true)
+		want(deploy.Health{State: engine.Available}, deploy.Health{State: engine.Available})
+		b.drivers.broker.up.Store(false)
+		want(deploy.Health{State: engine.Degraded, Reason: reason, Message: `sink "d" is not connected`},
+			deploy.Health{State: engine.Degraded, Reason: reason, Message: `DataflowGraph g: sink "d" is not connected (1 of 2)`}, reason)
+		cancel()
+		<-ended
 	})
 }
 

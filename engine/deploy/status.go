@@ -326,8 +326,11 @@ func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s S
 
 // endHealth is how an endpoint is as an end that is connected to it sees it.
 func (d *Deployment) endHealth(g *resource.DataflowGraph, e engine.End) Health {
-	if e.Connected {
+	switch {
+	case e.Connected:
 		return Health{State: engine.Available}
+	case e.Connecting:
+		return Health{State: engine.Unknown, Message: e.String()}
 	}
 	return Health{State: engine.Unavailable, Reason: reasonOf(d.set, g, e.EndName, e.Trouble), Message: e.String()}
 }
