@@ -280,46 +280,45 @@ func (o *outlet) stop() error {
 	return errors.Join(o.errs...)
 }
 
-// runReal runs sources and worker side by side: sources until ctx ends, the worker
-// until working does.
+// runReal runs sources and worker side by side, the worker in this goroutine: sources until
+// ctx ends, the worker until working does. What happens first decides how it ends: ctx, a
+// source's failure, or the end of the work. Afterwards everybody finishes.
 func (g *Graph) runReal(ctx, working context.Context, abort context.CancelFunc) error {
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
+	var first sync.Once
+	var failure error
+	var grace *time.Timer
+	finish := func(err error) {
+		first.Do(func() {
+			failure = err
+			stopReceiving()
+			g.worker.Load().Stop()
+			grace = time.AfterFunc(g.config.Grace, abort)
+		})
+	}
+	defer context.AfterFunc(ctx, func() { finish(nil) })()
 	flush := make(chan struct{})
-	failed := make(chan error, len(g.config.Sources))
 	var sources sync.WaitGroup
 	for i, s := range g.config.Sources {
 		sources.Go(func() {
 			err := s.Run(receiving, func(d endpoint.Delivery) { g.worker.Load().Take(i, d) }, flush)
 			switch {
 			case err != nil:
-				failed <- &EndError{EndName{false, g.operation(g.config.Plan.Sources[i])}, err}
+				finish(&EndError{EndName{false, g.operation(g.config.Plan.Sources[i])}, err})
 			case receiving.Err() == nil:
 				g.worker.Load().End(i)
 			}
 		})
 	}
-	worked := make(chan error, 1)
-	go func() { worked <- g.work(working) }()
-
-	// What happens first decides; afterwards everybody finishes.
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	case err = <-worked:
-		worked <- nil
-	}
-	stopReceiving()
-	g.worker.Load().Stop()
-	grace := time.AfterFunc(g.config.Grace, abort)
-	workErr := <-worked
-	if !grace.Stop() && workErr != nil {
-		workErr = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Load().Stats().Unsettled, g.config.Grace)
+	err := g.work(working)
+	finish(nil)
+	if !grace.Stop() && err != nil {
+		err = fmt.Errorf("%w: %d messages are not settled after %v", ErrGrace, g.worker.Load().Stats().Unsettled, g.config.Grace)
 	}
 	close(flush)
 	sources.Wait()
-	return errors.Join(err, workErr)
+	return errors.Join(failure, err)
 }
 
 // runVirtual runs everything in this goroutine, source after source.

@@ -20,6 +20,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -138,10 +139,10 @@ type Deployment struct {
 	config Config
 
 	mu         sync.Mutex
-	set        *resource.Set           // guarded by mu; nil: none has been received
-	conditions map[instance]*condition // guarded by mu; of what is wanted or retires
-	healths    map[object]Health       // guarded by mu; as they were seen last
-	errors     map[fault]int64         // guarded by mu; how many there were
+	set        *resource.Set                       // guarded by mu; nil: none has been received
+	conditions map[resource.Key]map[int]*condition // guarded by mu; of what is wanted or retires, by number
+	healths    map[object]Health                   // guarded by mu; as they were seen last
+	errors     map[fault]int64                     // guarded by mu; how many there were
 }
 
 // instance names one instance of a graph.
@@ -177,7 +178,7 @@ func New(config Config) *Deployment {
 	if config.MaxBackoff == 0 {
 		config.MaxBackoff = max(time.Minute, config.MinBackoff)
 	}
-	return &Deployment{config: config, conditions: map[instance]*condition{}, healths: map[object]Health{}, errors: map[fault]int64{}}
+	return &Deployment{config: config, conditions: map[resource.Key]map[int]*condition{}, healths: map[object]Health{}, errors: map[fault]int64{}}
 }
 
 // forgetful is Counts that keeps nothing.
@@ -199,7 +200,7 @@ func (d *Deployment) Set() *resource.Set {
 func (d *Deployment) Graph(key resource.Key, number int) *engine.Graph {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.conditions[instance{key, number}]; c != nil {
+	if c := d.conditions[key][number]; c != nil {
 		return c.graph
 	}
 	return nil
@@ -447,7 +448,7 @@ func (d *Deployment) supervise(ctx context.Context, want *Want) (retired bool) {
 	}
 }
 
-// endsShape is everything that a running graph is connected to, as text: a graph is
+// endsShape is everything that a running graph is connected to, as a digest: a graph is
 // stopped, and another started, when that changes. So it is where windows are kept.
 func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
 	var options []resource.Option
@@ -478,10 +479,10 @@ func endsShape(set *resource.Set, g *resource.DataflowGraph) string {
 			endpoint(name)
 		}
 	}
-	return asText(parts)
+	return digest(parts)
 }
 
-// shape is everything that a running graph is made of, as text. Where things are
+// shape is everything that a running graph is made of, as a digest. Where things are
 // declared makes no difference, but for what a relative path in a registry endpoint is
 // relative to.
 func shape(set *resource.Set, g *resource.DataflowGraph) string {
@@ -500,14 +501,16 @@ func shape(set *resource.Set, g *resource.DataflowGraph) string {
 			}
 		}
 	}
-	return asText(parts)
+	return digest(parts)
 }
 
-// asText is the JSON form of what has one: structs, slices, maps and strings.
-func asText(parts []any) string {
+// digest is that of the JSON form of what has one: structs, slices, maps and strings. There
+// may be thousands of graphs, each with a copy of the same endpoint in that form.
+func digest(parts []any) string {
 	text, err := json.Marshal(parts)
 	if err != nil {
 		panic(err)
 	}
-	return string(text)
+	sum := sha256.Sum256(text)
+	return string(sum[:])
 }

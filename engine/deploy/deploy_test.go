@@ -70,6 +70,7 @@ type stage struct {
 	told   []deploy.Event    // to who is interested
 	fail   map[string]error  // by graph: what the next launches return at once
 	ill    map[string]string // by graph: why it is degraded
+	asked  int               // how often graphs were asked how they are
 }
 
 func (s *stage) note(format string, args ...any) {
@@ -110,6 +111,7 @@ func (s *stage) launch(ctx context.Context, want *deploy.Want, up func(func() en
 	up(func() engine.Health {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.asked++
 		if reason := s.ill[name]; reason != "" {
 			return engine.Health{State: engine.Degraded, Reason: reason}
 		}
@@ -290,6 +292,39 @@ func TestChangeEndsTheWait(t *testing.T) {
 		wanted <- set(t, broker, text("a", "simple:2", ""))
 		s.want(t, "a runs simple:2")
 		stop()
+	})
+}
+
+// TestManyGraphs: that one of many graphs starts is no reason to ask the others how they are.
+func TestManyGraphs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, wanted, stop := start(t)
+		defer stop()
+		const many = 200
+		texts := []string{broker}
+		for i := range many {
+			texts = append(texts, text(fmt.Sprint("g", i), "g:1", ""))
+		}
+		wanted <- set(t, texts...)
+		synctest.Wait()
+		asked := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			n := s.asked
+			s.asked = 0
+			return n
+		}
+		if n := asked(); n < many || n > 2*many {
+			t.Errorf("%d graphs were asked %d times while they started", many, n)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := asked(); n != 10*many {
+			t.Errorf("%d graphs were asked %d times in ten seconds", many, n)
+		}
+		if err := d.Ready(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

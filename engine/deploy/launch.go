@@ -194,18 +194,15 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 	working, end := context.WithCancel(ctx)
 	defer end()
 	beside, stop := context.WithCancel(ctx)
-	var companions sync.WaitGroup
-	companions.Go(func() { r.follow(beside) })
-	companions.Go(func() {
-		select {
-		case <-want.Retired():
+	var companion sync.WaitGroup
+	companion.Go(func() {
+		r.follow(beside, func() {
 			if !ends.retire() {
 				end()
 			}
-		case <-beside.Done():
-		}
+		})
 	})
-	defer companions.Wait()
+	defer companion.Wait()
 	defer stop()
 	if err := r.graph.Run(working); err != nil {
 		return b.failureOf(err)

@@ -99,8 +99,9 @@ func (r *running) close(ctx context.Context) error {
 }
 
 // follow has what is wanted take the place of what runs: when that is told, and when a
-// tag has been moved. It returns when ctx ends.
-func (r *running) follow(ctx context.Context) {
+// tag has been moved. It calls retire once it is to retire, and returns when ctx ends.
+func (r *running) follow(ctx context.Context, retire func()) {
+	retired := r.want.Retired()
 	check := time.NewTimer(r.interval())
 	defer check.Stop()
 	first, proof := r.current, time.NewTimer(provenAfter)
@@ -125,6 +126,9 @@ func (r *running) follow(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-retired:
+			retired = nil
+			retire()
 		case <-r.want.Changed():
 			attempt()
 		case <-check.C:

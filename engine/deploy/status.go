@@ -115,27 +115,34 @@ func (d *Deployment) tell(set *resource.Set) {
 func (d *Deployment) report(i instance, c *condition) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before := d.conditions[i]
+	now := time.Now()
+	before := d.conditions[i.Key][i.number]
 	if before == nil {
 		before = &condition{}
 	}
-	c.retiring, c.health = before.retiring, c.health.after(before.health, time.Now())
-	d.conditions[i] = c
-	d.survey()
+	c.retiring, c.health = before.retiring, c.health.after(before.health, now)
+	if d.conditions[i.Key] == nil {
+		d.conditions[i.Key] = map[int]*condition{}
+	}
+	d.conditions[i.Key][i.number] = c
+	d.ask(i, c, now)
 }
 
 // retire notes that an instance is on its way out.
 func (d *Deployment) retire(i instance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.conditions[i].retiring = true
+	d.conditions[i.Key][i.number].retiring = true
 }
 
 // drop forgets an instance.
 func (d *Deployment) drop(i instance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.conditions, i)
+	delete(d.conditions[i.Key], i.number)
+	if len(d.conditions[i.Key]) == 0 {
+		delete(d.conditions, i.Key)
+	}
 }
 
 // after returns h as what follows before, seen now.
@@ -147,25 +154,32 @@ func (h Health) after(before Health, now time.Time) Health {
 	return h
 }
 
+// ask asks an instance that runs how it is. The caller holds mu.
+func (d *Deployment) ask(i instance, c *condition, now time.Time) {
+	before := c.health
+	if c.health.Updated = now; c.probe == nil {
+		return
+	}
+	h := c.probe()
+	c.health = Health{State: h.State, Reason: Reason(h.Reason), Message: h.Message}.after(before, now)
+	if h.State != engine.Unknown && (h.State != before.State || c.health.Reason != before.Reason) {
+		if h.Reason != "" {
+			d.errors[fault{i.Key, c.health.Reason}]++
+		}
+		d.config.Events(Event{
+			Graph: i.Key, Instance: i.number, Warning: h.State != engine.Available,
+			Reason: cmp.Or(h.Reason, string(h.State)), Message: h.Message,
+		})
+	}
+}
+
 // survey asks every instance how it is, and makes a status of each resource from that. The
 // caller holds mu.
 func (d *Deployment) survey() []Status {
 	now := time.Now()
-	for i, c := range d.conditions {
-		before := c.health
-		if c.health.Updated = now; c.probe == nil {
-			continue
-		}
-		h := c.probe()
-		c.health = Health{State: h.State, Reason: Reason(h.Reason), Message: h.Message}.after(before, now)
-		if h.State != engine.Unknown && (h.State != before.State || c.health.Reason != before.Reason) {
-			if h.Reason != "" {
-				d.errors[fault{i.Key, c.health.Reason}]++
-			}
-			d.config.Events(Event{
-				Graph: i.Key, Instance: i.number, Warning: h.State != engine.Available,
-				Reason: cmp.Or(h.Reason, string(h.State)), Message: h.Message,
-			})
+	for key, instances := range d.conditions {
+		for number, c := range instances {
+			d.ask(instance{key, number}, c, now)
 		}
 	}
 	if d.set == nil {
@@ -217,14 +231,11 @@ func (d *Deployment) graphStatus(g *resource.DataflowGraph) Status {
 		return s
 	}
 	var views []view
-	for i, c := range d.conditions {
-		if i.Key != g.Key {
-			continue
-		}
-		s.Instances = append(s.Instances, InstanceStatus{i.number, c.retiring, c.health})
+	for number, c := range d.conditions[g.Key] {
+		s.Instances = append(s.Instances, InstanceStatus{number, c.retiring, c.health})
 		if !c.retiring {
 			s.Changing = s.Changing || c.want.changing()
-			views = append(views, view{i.number, fmt.Sprintf("instance %d", i.number), c.health})
+			views = append(views, view{number, fmt.Sprintf("instance %d", number), c.health})
 		}
 	}
 	slices.SortFunc(s.Instances, func(a, b InstanceStatus) int { return a.Instance - b.Instance })
@@ -301,13 +312,10 @@ func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s S
 	for _, n := range g.Destinations {
 		endpoints[engine.EndName{Sink: true, Operation: n.Name}] = n.Endpoint
 	}
-	for i, c := range d.conditions {
-		if i.Key != g.Key {
-			continue
-		}
+	for number, c := range d.conditions[g.Key] {
 		user := s.Kind + " " + g.Name
 		if len(s.Instances) > 1 {
-			user += fmt.Sprintf(" instance %d", i.number)
+			user += fmt.Sprintf(" instance %d", number)
 		}
 		switch {
 		case c.graph != nil:
