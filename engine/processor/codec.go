@@ -240,14 +240,18 @@ func (c *codec) lowerSchema(f *abi.Frame, s *message.Schema, ptr uint32) error {
 }
 
 // liftMessage reads the data-model at ptr, which is checked to be good for
-// dataModelSize bytes. What it returns shares nothing with the guest.
-func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err error) {
+// dataModelSize bytes. What it returns shares nothing with the guest, and with like, which
+// was lowered in this call, the strings that are equal.
+func (c *codec) liftMessage(f *abi.Frame, ptr uint32, like *message.Message) (m *message.Message, err error) {
 	x := f.Memory()[ptr : ptr+dataModelSize]
 	n := uint32(0)
 	if x[0] == caseMessage {
 		n = le.Uint32(x[92:])
 	}
 	m, props := newMessage(n)
+	if like.Kind != message.Data {
+		like = &message.Message{} // not all that it says was lowered
+	}
 	switch x[0] {
 	case caseRaw:
 		m.Kind = message.Raw
@@ -255,10 +259,10 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 		return m, err
 	case caseSnapshot:
 		m.Kind = message.Snapshot
-		if m.Time, err = c.liftTimestamp(f, x[8:]); err != nil {
+		if m.Time, err = c.liftTimestamp(f, x[8:], like.Time.Node); err != nil {
 			return nil, err
 		}
-		if m.Format, err = c.liftString(f, x[48:]); err != nil {
+		if m.Format, err = c.liftString(f, x[48:], ""); err != nil {
 			return nil, err
 		}
 		m.Width, m.Height = le.Uint32(x[60:]), le.Uint32(x[64:])
@@ -268,7 +272,7 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	default:
 		return nil, fmt.Errorf("invalid data-model discriminant %d, want less than 3", x[0])
 	}
-	if m.Time, err = c.liftTimestamp(f, x[8:]); err != nil {
+	if m.Time, err = c.liftTimestamp(f, x[8:], like.Time.Node); err != nil {
 		return nil, err
 	}
 	topic, err := c.viewBytes(f, x[48:])
@@ -278,11 +282,13 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	if !utf8.Valid(topic) {
 		return nil, fmt.Errorf("topic %.40q is not valid UTF-8", topic)
 	}
-	m.Topic = f.Text(topic)
+	if m.Topic = like.Topic; string(topic) != m.Topic {
+		m.Topic = f.Text(topic)
+	}
 	switch x[60] {
 	case 0:
 	case 1:
-		if m.ContentType, err = c.liftString(f, x[64:]); err != nil {
+		if m.ContentType, err = c.liftString(f, x[64:], like.ContentType); err != nil {
 			return nil, err
 		}
 	default:
@@ -291,7 +297,7 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32) (m *message.Message, err e
 	if m.Payload, err = c.liftBytes(f, x[76:]); err != nil {
 		return nil, err
 	}
-	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), n, props); err != nil {
+	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), n, props, like.Properties); err != nil {
 		return nil, err
 	}
 	m.Schema, err = c.liftSchema(f, x[96:])
@@ -324,12 +330,12 @@ func newMessage(n uint32) (*message.Message, []message.Property) {
 	return &message.Message{}, nil
 }
 
-func (c *codec) liftTimestamp(f *abi.Frame, x []byte) (hlc.Timestamp, error) {
+func (c *codec) liftTimestamp(f *abi.Frame, x []byte, node string) (hlc.Timestamp, error) {
 	t, err := getTime(x)
 	if err != nil {
 		return t, err
 	}
-	t.Node, err = c.liftString(f, x[24:])
+	t.Node, err = c.liftString(f, x[24:], node)
 	return t, err
 }
 
@@ -373,9 +379,10 @@ func (c *codec) liftBytes(f *abi.Frame, x []byte) ([]byte, error) {
 	return b, err
 }
 
-func (c *codec) liftString(f *abi.Frame, x []byte) (string, error) {
+// liftString reads a buffer-or-string, which is likely to be like.
+func (c *codec) liftString(f *abi.Frame, x []byte, like string) (string, error) {
 	if x[0] == caseBytes {
-		return f.LiftString(le.Uint32(x[4:]), le.Uint32(x[8:]))
+		return f.LiftStringAs(le.Uint32(x[4:]), le.Uint32(x[8:]), like)
 	}
 	b, err := c.viewBytes(f, x)
 	if err != nil {
@@ -406,7 +413,8 @@ func (c *codec) resolve(f *abi.Frame, x []byte) (b []byte, guests bool, err erro
 }
 
 // liftProperties reads n properties into props or, where that is nil, into a new slice.
-func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props []message.Property) ([]message.Property, error) {
+// Most operators leave most of like, those that they were given, as and where they are.
+func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props, like []message.Property) ([]message.Property, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -418,10 +426,14 @@ func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props []message.Prop
 		props = make([]message.Property, n)
 	}
 	for i := range props {
-		if props[i].Key, err = c.liftString(f, list); err != nil {
+		var as message.Property
+		if i < len(like) {
+			as = like[i]
+		}
+		if props[i].Key, err = c.liftString(f, list, as.Key); err != nil {
 			return nil, err
 		}
-		if props[i].Value, err = c.liftString(f, list[bufferSize:]); err != nil {
+		if props[i].Value, err = c.liftString(f, list[bufferSize:], as.Value); err != nil {
 			return nil, err
 		}
 		list = list[propertySize:]
@@ -439,13 +451,13 @@ func (c *codec) liftSchema(f *abi.Frame, x []byte) (*message.Schema, error) {
 	s := &message.Schema{}
 	var err error
 	if x[4] == 0 {
-		s.Reference, err = c.liftString(f, x[8:])
+		s.Reference, err = c.liftString(f, x[8:], "")
 		return s, err
 	}
-	if s.Name, err = c.liftString(f, x[8:]); err != nil {
+	if s.Name, err = c.liftString(f, x[8:], ""); err != nil {
 		return nil, err
 	}
-	s.Content, err = c.liftString(f, x[20:])
+	s.Content, err = c.liftString(f, x[20:], "")
 	return s, err
 }
 

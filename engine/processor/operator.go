@@ -264,7 +264,7 @@ func (c *call) LiftResult(f *abi.Frame, stack []uint64) (err error) {
 	case operator.Delay:
 		c.until, err = liftClock(f, x[payload:])
 	default:
-		c.out, err = c.liftMessage(f, ptr+payload)
+		c.out, err = c.liftMessage(f, ptr+payload, c.message)
 	}
 	return err
 }

@@ -672,3 +672,28 @@ func testLiftsWithoutAllocation(t *testing.T, e abi.Encoding) {
 		}
 	}
 }
+
+// A string that the caller has already is recognised, and takes no memory; another is
+// lifted as ever, and what is no string of the guest's is refused.
+func TestLiftStringAs(t *testing.T) {
+	for _, e := range []abi.Encoding{abi.UTF8, abi.UTF16, abi.Latin1UTF16} {
+		const text = "söme text"
+		w := newWorld(e)
+		at, n, err := w.frame.LowerString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, like := range []string{text, "söme tixt", "", "a longer text than that"} {
+			if got, err := w.frame.LiftStringAs(at, n, like); err != nil || got != text {
+				t.Errorf("encoding %d: LiftStringAs %q = %q, %v; want %q", e, like, got, err, text)
+			}
+		}
+		if got, err := w.frame.LiftStringAs(math.MaxUint32, n, text); err == nil {
+			t.Errorf("encoding %d: LiftStringAs out of bounds = %q, want an error", e, got)
+		}
+		lift := func() { w.frame.Begin(t.Context(), w.frame.Heap, abi.Kept); _, _ = w.frame.LiftStringAs(at, n, text) }
+		if allocations := testing.AllocsPerRun(100, lift); e == abi.UTF8 && allocations != 0 {
+			t.Errorf("LiftStringAs of what the caller has makes %v allocations, want 0", allocations)
+		}
+	}
+}

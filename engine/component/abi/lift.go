@@ -271,6 +271,19 @@ func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 	return f.liftString(ptr, n)
 }
 
+// LiftStringAs is LiftString where the string is likely to be one that the caller has:
+// it returns like itself if it is, and copies nothing. Like is valid UTF-8.
+func (f *Frame) LiftStringAs(ptr, n uint32, like string) (string, error) {
+	if end := uint64(ptr) + uint64(n); int(n) == len(like) && f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) &&
+		string(f.memory[ptr:end]) == like {
+		if !f.move(uint64(n)) {
+			return "", errMoved
+		}
+		return like, nil
+	}
+	return f.LiftString(ptr, n)
+}
+
 // copyASCII copies from into to, which is at least as long, and tells whether all of
 // it is ASCII. Most strings are, and short: for them it takes less than a call each to
 // copy and to check.
