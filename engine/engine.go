@@ -85,8 +85,8 @@ type Config struct {
 	HLC     *hlc.Clock
 	Clock   schedule.Clock        // default schedule.SystemClock
 	Virtual *schedule.VirtualTime // makes the run one in virtual time; default: real time
-	// Settled is told how long each message was in the graph when it is settled; it
-	// must not block. Default: nobody is interested.
+	// Settled is told how long one in schedule.TimedEvery messages was in the graph when
+	// it is settled; it must not block. Default: nobody is interested.
 	Settled func(time.Duration)
 	// Watch is told everything that happens to messages, in that order; see
 	// schedule.Config. Default: nobody watches, and it costs nothing.

@@ -300,6 +300,56 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// unstamped is a sink that has no use for stamps.
+type unstamped struct{ *inbox }
+
+func (unstamped) OmitsStamp() bool { return true }
+
+// A sink that has no use for stamps gets messages as they are, again and again; another
+// one beside it gets them stamped.
+func TestUnstampedSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "in>out1 in>out2", nil)
+		r.config.Sinks[0] = unstamped{r.sinks[0]}
+		r.start()
+		for range 3 {
+			r.sources[0].Publish(&message.Message{Payload: []byte("x"), Properties: []message.Property{{Key: "k", Value: "v"}}})
+			r.wait()
+		}
+		r.finish()
+		want := []string{"k k k", "k __ts k __ts k __ts"}
+		for i, sink := range r.sinks {
+			var keys []string
+			for _, m := range sink.messages() {
+				for _, p := range m.Properties {
+					keys = append(keys, p.Key)
+				}
+			}
+			if got := strings.Join(keys, " "); got != want[i] {
+				t.Errorf("sink %d got properties %s, want %s", i+1, got, want[i])
+			}
+		}
+	})
+}
+
+// One message in sixteen is timed, from the first on.
+func TestSettledIsSampled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "in>out", nil)
+		var timed atomic.Int64
+		r.config.Settled = func(time.Duration) { timed.Add(1) }
+		r.start()
+		for n := range int64(3*schedule.TimedEvery) + 1 {
+			r.sources[0].Publish(&message.Message{Payload: []byte("x")})
+			r.wait()
+			if got, want := timed.Load(), n/schedule.TimedEvery+1; got != want {
+				t.Fatalf("after %d messages %d are timed, want %d", n+1, got, want)
+			}
+		}
+		r.finish()
+	})
+}
+
 func TestStamps(t *testing.T) {
 	for _, tt := range []struct {
 		name      string

@@ -32,6 +32,9 @@ func (s *headerSink) Trouble() error { return endpoint.Trouble(s.Sink) }
 // Traffic implements endpoint.Counter.
 func (s *headerSink) Traffic() endpoint.Traffic { return endpoint.Counted(s.Sink) }
 
+// OmitsStamp implements endpoint.Unstamped.
+func (s *headerSink) OmitsStamp() bool { return endpoint.OmitsStamp(s.Sink) }
+
 // Send implements endpoint.Sink.
 func (s *headerSink) Send(ctx context.Context, m *message.Message, done func(error)) error {
 	changed := *m // m is not ours to change

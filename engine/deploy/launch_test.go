@@ -411,7 +411,7 @@ func TestLaunch(t *testing.T) {
 		"aio_dataflow_messages_sent":                      1,
 		"aio_dataflow_messages_dropped_processing_errors": 1,
 		"graphd_messages_dead_letters":                    1,
-		"aio_dataflow_processing_latency":                 2,
+		"aio_dataflow_processing_latency":                 1,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %d, want %d", name, got[name], want)

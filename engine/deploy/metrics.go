@@ -50,7 +50,7 @@ const (
 	ownMalformed        = "graphd_messages_malformed_stamp"
 	ownUnsettled        = "graphd_messages_unsettled"
 	ownInstances        = "graphd_instances"
-	latencyIsOfOneEvery = 16 // messages are timed on their way to a target
+	latencyIsOfOneEvery = schedule.TimedEvery // messages are timed on their way to a target
 )
 
 // kept says what becomes of a measurement when an instance ends, and of those of several.
@@ -145,7 +145,7 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	buckets := metric.WithExplicitBucketBoundaries(0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 10_000)
 	var err error
 	m.processing, err = meter.Float64Histogram(processingLatency, buckets,
-		metric.WithDescription("milliseconds from taking a message to everything that came of it being safe"))
+		metric.WithDescription(fmt.Sprintf("milliseconds from taking a message to everything that came of it being safe, of one in %d", latencyIsOfOneEvery)))
 	errs = append(errs, err)
 	m.sending, err = meter.Float64Histogram(uploadLatency, buckets,
 		metric.WithDescription(fmt.Sprintf("milliseconds until a target has confirmed a message, of one in %d", latencyIsOfOneEvery)))

@@ -80,7 +80,7 @@ func TestMetrics(t *testing.T) {
 		"aio_dataflow_messages_dropped_when_busy{" + id + "," + from + "}":       "counter 0",
 		"aio_dataflow_bytes_received{" + id + "," + from + "}":                   "counter 0",
 		"aio_dataflow_bytes_sent{" + id + "," + to + "}":                         "counter 0",
-		"aio_dataflow_processing_latency{" + id + "," + from + "}":               "histogram 2",
+		"aio_dataflow_processing_latency{" + id + "," + from + "}":               "histogram 1",
 		"aio_dataflow_upload_latency{" + id + `,success="true",` + to + "}":      "histogram 1",
 		"aio_dataflow_graphs{" + id + "}":                                        "gauge 1",
 		"aio_dataflow_graph_modules{" + id + "}":                                 "gauge 1",

@@ -26,6 +26,9 @@ func (s *timedSink) Trouble() error { return endpoint.Trouble(s.Sink) }
 // Traffic implements endpoint.Counter.
 func (s *timedSink) Traffic() endpoint.Traffic { return endpoint.Counted(s.Sink) }
 
+// OmitsStamp implements endpoint.Unstamped.
+func (s *timedSink) OmitsStamp() bool { return endpoint.OmitsStamp(s.Sink) }
+
 // Send implements endpoint.Sink.
 func (s *timedSink) Send(ctx context.Context, m *message.Message, done func(error)) error {
 	if (s.count.Add(1)-1)%latencyIsOfOneEvery != 0 {

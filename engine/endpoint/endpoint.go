@@ -90,7 +90,7 @@ type Retirer interface {
 
 // Sink is where messages go. It takes their properties as they are: the message
 // time is in there already, as the user property StampProperty, which the engine
-// has put in before Send. What is sent is Payload, whatever the message's Kind.
+// has put in before Send, unless the sink is Unstamped. What is sent is Payload, whatever the message's Kind.
 type Sink interface {
 	// Run connects and keeps connected until ctx ends, then waits for outstanding
 	// confirmations (bounded by the driver's grace), disconnects, and returns nil;
@@ -124,6 +124,19 @@ func Trouble(end any) error {
 		return e.Trouble()
 	}
 	return nil
+}
+
+// Unstamped is a Sink that may have no use for StampProperty.
+type Unstamped interface {
+	// OmitsStamp reports that the sink writes no properties, so that the engine need not
+	// put StampProperty in. It always returns the same.
+	OmitsStamp() bool
+}
+
+// OmitsStamp returns what a Sink says of itself; false where it says nothing.
+func OmitsStamp(s Sink) bool {
+	u, ok := s.(Unstamped)
+	return ok && u.OmitsStamp()
 }
 
 // Traffic is what a Source or a Sink has counted since it was made.

@@ -3,6 +3,7 @@
 package hlc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -42,23 +43,22 @@ func (t Timestamp) Append(dst []byte) []byte {
 	dst = append(dst, ':')
 	dst = appendPadded(dst, t.Counter, counterWidth)
 	dst = append(dst, ':')
-	for i := range len(t.Node) {
-		b := t.Node[i]
-		if b == ':' {
-			b = '-'
-		}
-		dst = append(dst, b)
+	node := len(dst)
+	dst = append(dst, t.Node...)
+	for i := strings.IndexByte(t.Node, ':'); i >= 0; i = bytes.IndexByte(dst[node:], ':') {
+		dst[node+i] = '-'
 	}
 	return dst
 }
 
 func appendPadded(dst []byte, n uint64, width int) []byte {
 	var digits [20]byte
-	s := strconv.AppendUint(digits[:0], n, 10)
-	for range width - len(s) {
-		dst = append(dst, '0')
+	at := len(digits)
+	for ; n > 0 || at > len(digits)-width; n /= 10 {
+		at--
+		digits[at] = byte('0' + n%10)
 	}
-	return append(dst, s...)
+	return append(dst, digits[at:]...)
 }
 
 // Parse reads the text form. Any node id is taken, an empty one too.

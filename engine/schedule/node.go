@@ -31,6 +31,7 @@ type node struct {
 	slots   []slot    // of an operation with a module: its instances
 	jobs    chan *run // to the instances, while several are running; else nil
 	sink    endpoint.Sink
+	bare    bool      // sink needs no StampProperty
 	held    *calendar // of a delay or accumulate
 
 	in, sent, filtered, refused, lost, faults atomic.Uint64

@@ -45,6 +45,10 @@ import (
 // DefaultInbox is how many messages wait for the worker at most.
 const DefaultInbox = 1024
 
+// TimedEvery is of how many messages of a source one is timed. To time them all would
+// cost more than all other counts together.
+const TimedEvery = 16
+
 // tick is how often a worker in real time looks whether the frontier has moved.
 const tick = 50 * time.Millisecond
 
@@ -70,8 +74,9 @@ type Config struct {
 	// Connected reports whether the source at that place in Plan.Sources is connected.
 	// Needed for timed plans in real time.
 	Connected func(source int) bool
-	// Settled is told how long a message was in the graph, when it is settled; nil:
-	// nobody is interested. It must not block.
+	// Settled is told how long a message was in the graph, when it is settled: of each
+	// source's messages the first, and one in TimedEvery. Nil: nobody is interested. It
+	// must not block.
 	Settled func(time.Duration)
 	// Watch is told everything that the worker does, in that order, from the goroutine
 	// that does it; nil: nobody watches, and it costs nothing. It must not block. A worker
@@ -159,12 +164,13 @@ type source struct {
 	ledger   progress.Ledger[receipt]
 	frontier *progress.Frontier
 	waiting  bool // Take waits for space
+	untimed  int  // messages to come before the next that is timed
 }
 
 // receipt is what there is to do when a message is done.
 type receipt struct {
-	settle   func() // nil: nothing
-	received time.Time
+	settle   func()    // nil: nothing
+	received time.Time // zero: it is not timed
 }
 
 // arrival is a message in the inbox.
@@ -258,7 +264,7 @@ func New(c Config) (*Worker, error) {
 	}
 	w.clocked = len(w.timed) > 0 || w.watch != nil
 	for i, index := range c.Plan.Sinks {
-		w.nodes[index].sink = c.Sinks[i]
+		w.nodes[index].sink, w.nodes[index].bare = c.Sinks[i], endpoint.OmitsStamp(c.Sinks[i])
 	}
 	w.proven = make(chan struct{})
 	close(w.proven)
@@ -390,7 +396,14 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 			}
 		}
 	}
-	a.epoch = s.ledger.Open(receipt{settle: d.Settle, received: now})
+	r := receipt{settle: d.Settle}
+	if w.settled != nil {
+		if s.untimed == 0 {
+			r.received, s.untimed = now, TimedEvery
+		}
+		s.untimed--
+	}
+	a.epoch = s.ledger.Open(r)
 	w.inbox = append(w.inbox, a)
 	w.rouse()
 	return true

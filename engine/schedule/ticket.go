@@ -19,6 +19,7 @@ type ticket struct {
 	claim   claim
 	origin  *message.Message // for the dead letters
 	out     message.Message
+	shared  bool // out's properties are those of another message
 	confirm func(error)
 	err     error // why the message can't be delivered
 	busy    bool
@@ -29,7 +30,11 @@ type ticket struct {
 func (w *Worker) send(ctx context.Context, n *node, m *message.Message) {
 	t := w.ticket(w.current.claim)
 	t.node, t.origin = n, w.current.origin
-	t.fill(m)
+	if n.bare {
+		t.out, t.shared = *m, true
+	} else {
+		t.fill(m)
+	}
 	w.current.sent = true
 	if w.watch != nil {
 		w.watch(Event{Kind: Sent, Operation: n.name, At: w.current.at, Origin: w.current.origin, Message: m})
@@ -146,8 +151,11 @@ func (w *Worker) logUndeliverable(t *ticket, err error) {
 func (w *Worker) discharge(t *ticket) {
 	w.unhold(t.claim)
 	properties := t.out.Properties[:cap(t.out.Properties)]
+	if t.shared {
+		properties = nil
+	}
 	clear(properties)
-	t.out = message.Message{Properties: properties[:0]}
+	t.out, t.shared = message.Message{Properties: properties[:0]}, false
 	t.claim, t.origin, t.node, t.err, t.busy = claim{}, nil, nil, nil, false
 	t.next, w.free = w.free, t
 	w.inFlight--
@@ -216,7 +224,7 @@ func (w *Worker) unhold(c claim) {
 		if r.settle != nil {
 			r.settle()
 		}
-		if w.settled != nil {
+		if !r.received.IsZero() {
 			w.settled(w.clock.Now().Sub(r.received))
 		}
 	}

@@ -151,10 +151,10 @@ func (c *Config) encode(r *kgo.Record, text []byte, m *message.Message, topic st
 	if r.Value == nil {
 		r.Value = []byte{} // nil would say that the key is deleted
 	}
-	if stamp, ok := m.Property(endpoint.StampProperty); ok {
-		if m.Time.Millis != 0 {
-			r.Timestamp = time.UnixMilli(m.Time.Millis) // the same, and read already
-		} else if stamp, err := hlc.Parse(stamp); err == nil {
+	if m.Time.Millis != 0 {
+		r.Timestamp = time.UnixMilli(m.Time.Millis)
+	} else if stamp, ok := m.Property(endpoint.StampProperty); ok {
+		if stamp, err := hlc.Parse(stamp); err == nil {
 			r.Timestamp = time.UnixMilli(stamp.Millis)
 		}
 	}

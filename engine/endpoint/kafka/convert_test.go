@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
 )
@@ -193,4 +194,26 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("of %d, %d are kept and %d omitted: %+v", want, kept, omitted, m)
 		}
 	})
+}
+
+// A stamp is made only for a sink that writes it, as a header or as a key.
+func TestOmitsStamp(t *testing.T) {
+	for _, tt := range []struct {
+		config Config
+		want   bool
+	}{
+		{Config{}, false},
+		{Config{OmitProperties: true}, true},
+		{Config{OmitProperties: true, Partitioning: PropertyPartition, PartitionProperty: "k"}, true},
+		{Config{OmitProperties: true, Partitioning: PropertyPartition, PartitionProperty: endpoint.StampProperty}, false},
+	} {
+		tt.config.Address, tt.config.ClientID = "localhost", "c"
+		s, err := NewSink(tt.config, "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := endpoint.OmitsStamp(s); got != tt.want {
+			t.Errorf("%+v: OmitsStamp = %t, want %t", tt.config, got, tt.want)
+		}
+	}
 }

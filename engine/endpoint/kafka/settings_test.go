@@ -18,7 +18,7 @@ package kafka_test
 //	  maxMessages                            TestBatching; a record too large: TestTooLarge
 //	compression, kafkaAcks                   TestBatching; services: TestDriver
 //	partitionStrategy, partitionKeyProperty  TestPartitioning
-//	copyMqttProperties: Disabled             TestEncode, "without headers"
+//	copyMqttProperties: Disabled             TestEncode, "without headers", TestOmitsStamp
 //	  user properties to headers             TestEncode
 //	  Payload Format Indicator, Response
 //	  Topic, Correlation Data, Content Type  TestEncode, TestDecode

@@ -128,6 +128,12 @@ func (s *Sink) Connected() bool { return s.link.up() }
 // Trouble implements endpoint.Explainer.
 func (s *Sink) Trouble() error { return s.link.Trouble() }
 
+// OmitsStamp implements endpoint.Unstamped: a record's time is its own.
+func (s *Sink) OmitsStamp() bool {
+	c := &s.config
+	return c.OmitProperties && !(c.Partitioning == PropertyPartition && c.PartitionProperty == endpoint.StampProperty)
+}
+
 // Stats returns the counters.
 func (s *Sink) Stats() SinkStats {
 	return SinkStats{Sent: s.stats.sent.Load(), Refused: s.stats.refused.Load(), Expired: s.stats.expired.Load()}
