@@ -88,6 +88,10 @@ type Config struct {
 	// Settled is told how long one in schedule.TimedEvery messages was in the graph when
 	// it is settled; it must not block. Default: nobody is interested.
 	Settled func(time.Duration)
+	// Worked is told how long the operators took together that a message came to, of the same
+	// messages; see schedule.Config.Worked. It must not block. Default: nobody is
+	// interested.
+	Worked func(time.Duration)
 	// Watch is told everything that happens to messages, in that order; see
 	// schedule.Config. Default: nobody watches, and it costs nothing.
 	Watch func(schedule.Event)
@@ -162,7 +166,7 @@ func (g *Graph) newWorker(v Version) (*schedule.Worker, error) {
 		Plan: v.Plan, Options: v.Options, Openers: v.Openers, Sinks: c.Sinks, DeadLetter: c.DeadLetter,
 		Clock: c.Clock, Virtual: c.Virtual, Node: VirtualNode,
 		Connected: func(source int) bool { return c.Sources[source].Connected() },
-		Settled:   c.Settled, Watch: c.Watch, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
+		Settled:   c.Settled, Worked: c.Worked, Watch: c.Watch, Logger: c.Logger.With("graph", c.Plan.Graph), Inbox: c.Inbox,
 	}
 	if c.Virtual == nil {
 		config.Node, config.Observe = c.HLC.Node(), g.observe

@@ -178,7 +178,7 @@ func (l *Launcher) launch(ctx context.Context, want *Want, up func(probe func() 
 		Plan: p, Options: r.current.options, Openers: r.current.openers, Windows: windows,
 		Sources: ends.sources, Sinks: ends.sinks, DeadLetter: ends.deadLetter,
 		HLC: l.config.HLC, Logger: l.config.Logger,
-		Settled: l.metrics.settled(i),
+		Settled: l.metrics.settled(i), Worked: l.metrics.worked(i),
 	})
 	if err != nil {
 		return &Failure{ConfigurationFailed, err}

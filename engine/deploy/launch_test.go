@@ -144,6 +144,7 @@ type drivers struct {
 	failure error
 	refused struct{ source, sink error } // what they end with, if anything
 	broker  *moody                       // whether sinks are connected; nil: they are
+	counted *endpoint.Traffic            // what sources have counted; nil: they don't
 }
 
 // moody is a broker that is there or not, and may say why.
@@ -201,7 +202,11 @@ func (d *drivers) Source(b deploy.Binding, filters []string) (endpoint.Source, e
 	if err := d.refused.source; err != nil {
 		return refusing{err}, nil
 	}
-	return d.source, d.note(b, strings.Join(filters, ","))
+	var source endpoint.Source = d.source
+	if d.counted != nil {
+		source = counting{d.source, *d.counted}
+	}
+	return source, d.note(b, strings.Join(filters, ","))
 }
 
 func (d *drivers) Sink(b deploy.Binding, topic string) (endpoint.Sink, error) {

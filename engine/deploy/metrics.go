@@ -36,6 +36,8 @@ const (
 	bytesSent           = "aio_dataflow_bytes_sent"
 	processingLatency   = "aio_dataflow_processing_latency"
 	uploadLatency       = "aio_dataflow_upload_latency"
+	transformLatency    = "aio_dataflow_transformation_latency"
+	flowErrors          = "aio_dataflow_errors"
 	graphCount          = "aio_dataflow_graphs"
 	graphModules        = "aio_dataflow_graph_modules"
 	graphInputs         = "aio_dataflow_graph_inputs"
@@ -44,10 +46,12 @@ const (
 	graphReceived       = "aio_dataflow_graph_messages_received"
 	graphSent           = "aio_dataflow_graph_messages_sent"
 	graphAccumulated    = "aio_dataflow_graph_accumulated_messages"
+	accumulatedBytes    = "aio_dataflow_graph_accumulated_bytes"
 	ownDeadLetters      = "graphd_messages_dead_letters"
 	ownLate             = "graphd_messages_late"
 	ownDrifted          = "graphd_messages_drifted"
 	ownMalformed        = "graphd_messages_malformed_stamp"
+	ownRefused          = "graphd_messages_malformed"
 	ownUnsettled        = "graphd_messages_unsettled"
 	ownInstances        = "graphd_instances"
 	latencyIsOfOneEvery = schedule.TimedEvery // messages are timed on their way to a target
@@ -82,10 +86,13 @@ func readings() map[string]reading {
 		graphReceived:    {counted, "messages that a DataflowGraph has taken"},
 		graphSent:        {counted, "messages that a DataflowGraph has handed to targets, confirmed or not"},
 		graphAccumulated: {counted, "messages that came to an accumulate"},
+		accumulatedBytes: {counted, "payloads of the messages that came to an accumulate"},
+		flowErrors:       {counted, errorsDescription},
 		ownDeadLetters:   {counted, "dropped messages that the dead-letter destination has confirmed"},
 		ownLate:          {counted, "messages older than the graph's time when they came"},
 		ownDrifted:       {counted, "messages stamped too far in the future"},
 		ownMalformed:     {counted, "messages whose stamp can't be read"},
+		ownRefused:       {counted, "messages refused that no broker may pass on"},
 		ownUnsettled:     {current, "messages taken from sources and not yet acknowledged"},
 		ownInstances:     {current, "instances of a graph that run"},
 	}
@@ -98,13 +105,13 @@ type reading struct {
 }
 
 // point is one measurement's name and dimensions.
-type point struct{ metric, dataflow, source, target, operator, success string }
+type point struct{ metric, dataflow, source, target, operator, success, code string }
 
 // attributes are a point's dimensions.
 func (p point) attributes() metric.MeasurementOption {
 	attributes := []attribute.KeyValue{attribute.String("dataflow_id", p.dataflow)}
 	for _, a := range []struct{ key, value string }{
-		{"source_service_type", p.source}, {"target_service_type", p.target}, {"operator_type", p.operator}, {"success", p.success},
+		{"source_service_type", p.source}, {"target_service_type", p.target}, {"operator_type", p.operator}, {"success", p.success}, {"error_code", p.code},
 	} {
 		if a.value != "" {
 			attributes = append(attributes, attribute.String(a.key, a.value))
@@ -115,9 +122,9 @@ func (p point) attributes() metric.MeasurementOption {
 
 // metrics are the instruments of all graphs, and what there is to read.
 type metrics struct {
-	readings            map[string]reading
-	instruments         map[string]metric.Int64Observable
-	processing, sending metric.Float64Histogram
+	readings                     map[string]reading
+	instruments                  map[string]metric.Int64Observable
+	processing, sending, working metric.Float64Histogram
 
 	mu      sync.Mutex
 	running map[*measured]bool          // guarded by mu
@@ -149,6 +156,9 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	errs = append(errs, err)
 	m.sending, err = meter.Float64Histogram(uploadLatency, buckets,
 		metric.WithDescription(fmt.Sprintf("milliseconds until a target has confirmed a message, of one in %d", latencyIsOfOneEvery)))
+	errs = append(errs, err)
+	m.working, err = meter.Float64Histogram(transformLatency, buckets,
+		metric.WithDescription("milliseconds that operators took for a message, of one in some of each source"))
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -251,6 +261,7 @@ func (i *measured) read() map[point]uint64 {
 		points[dimensions] += n
 	}
 	source, target := i.only(false), i.only(true)
+	payloadError := point{code: "PayloadError"} // what is wrong is in the message
 	s := i.stats()
 	add(messagesFiltered, s.Filtered, point{target: target})
 	add(messagesDropped, s.Dropped+s.Undeliverable, point{target: target})
@@ -276,13 +287,18 @@ func (i *measured) read() map[point]uint64 {
 			add(messagesSent, o.Sent, point{target: to})
 		case operator.Accumulate:
 			add(graphAccumulated, o.In, point{})
+			add(accumulatedBytes, o.Bytes, point{})
 		}
+		add(flowErrors, o.Refused, payloadError)
 	}
+	add(flowErrors, s.Undeliverable, payloadError)
 	for n, from := range i.ends.sources {
 		t := endpoint.Counted(from)
 		end := point{source: i.types[engine.EndName{Operation: i.of.Sources[n].Name}]}
 		add(bytesReceived, t.Bytes, end)
 		add(messagesBusy, t.Busy, end)
+		add(ownRefused, t.Malformed, end)
+		add(flowErrors, t.Malformed, payloadError)
 	}
 	for n, to := range i.ends.sinks {
 		t := endpoint.Counted(to)
@@ -329,6 +345,14 @@ func (m *metrics) settled(i *measured) func(time.Duration) {
 	option := point{dataflow: i.name, source: i.only(false)}.attributes()
 	return func(d time.Duration) {
 		m.processing.Record(context.Background(), milliseconds(d), option)
+	}
+}
+
+// worked returns what measures how long operators took.
+func (m *metrics) worked(i *measured) func(time.Duration) {
+	option := point{dataflow: i.name}.attributes()
+	return func(d time.Duration) {
+		m.working.Record(context.Background(), milliseconds(d), option)
 	}
 }
 

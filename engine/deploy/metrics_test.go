@@ -15,8 +15,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/wasm-graph/graphd/engine/deploy"
+	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/endpoint/memory"
 	"github.com/wasm-graph/graphd/engine/message"
+	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/window"
+	"github.com/wasm-graph/graphd/operators/build"
 )
 
 // scrape returns what is measured, as a scraper would see it; of histograms the count.
@@ -82,6 +86,8 @@ func TestMetrics(t *testing.T) {
 		"aio_dataflow_bytes_sent{" + id + "," + to + "}":                         "counter 0",
 		"aio_dataflow_processing_latency{" + id + "," + from + "}":               "histogram 1",
 		"aio_dataflow_upload_latency{" + id + `,success="true",` + to + "}":      "histogram 1",
+		"aio_dataflow_transformation_latency{" + id + "}":                        "histogram 1",
+		"aio_dataflow_errors{" + id + `,error_code="PayloadError"}`:              "counter 1",
 		"aio_dataflow_graphs{" + id + "}":                                        "gauge 1",
 		"aio_dataflow_graph_modules{" + id + "}":                                 "gauge 1",
 		"aio_dataflow_graph_inputs{" + id + "}":                                  "gauge 1",
@@ -99,6 +105,54 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// counting is a source that counts.
+type counting struct {
+	*memory.Source
+	traffic endpoint.Traffic
+}
+
+func (c counting) Traffic() endpoint.Traffic { return c.traffic }
+
+// TestMetricsOfPayloads: what came to an accumulate, and what was refused before it came to
+// anything.
+func TestMetricsOfPayloads(t *testing.T) {
+	b := newBench(t)
+	wasm, err := build.Operator(t.Context(), "../../operators/collection")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.shelf.put("collection:1", string(wasm.Bytes))
+	b.shelf.put("collect:1", strings.NewReplacer("delay", "accumulate", "window:1", "collection:1").Replace(windowed))
+	b.windows = func(resource.Key) (window.Store, error) { return &keptStore{}, nil }
+	b.drivers.counted = &endpoint.Traffic{Bytes: 10, Busy: 2, Malformed: 3}
+	_, stop := b.launch(t, set(t, broker, text("g", "collect:1", "")), key("g"))
+	for _, payload := range []string{`12345`, `678`} {
+		if err := b.drivers.source.Publish(&message.Message{Topic: "g/in", Payload: []byte(payload)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.drivers.source.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := scrape(t, b.metrics)
+	const id, from = `dataflow_id="g"`, `source_service_type="Unknown Mqtt Broker"`
+	for name, want := range map[string]string{
+		"aio_dataflow_graph_accumulated_messages{" + id + "}":              "counter 2",
+		"aio_dataflow_graph_accumulated_bytes{" + id + "}":                 "counter 8",
+		"aio_dataflow_bytes_received{" + id + "," + from + "}":             "counter 10",
+		"aio_dataflow_messages_dropped_when_busy{" + id + "," + from + "}": "counter 2",
+		"aio_dataflow_errors{" + id + `,error_code="PayloadError"}`:        "counter 3",
+		"graphd_messages_malformed{" + id + "," + from + "}":               "counter 3",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
 	}
 	if err := stop(); err != nil {
 		t.Error(err)

@@ -30,6 +30,10 @@ func (f fault) code() string {
 	return string(f.reason)
 }
 
+// errorsDescription is that of flowErrors, which has two parts: faults of graphs, counted
+// here, and of messages, counted by what runs.
+const errorsDescription = "times that a graph failed or got worse; PayloadError: messages refused for what is in them"
+
 // count counts a fault.
 func (d *Deployment) count(i instance, reason Reason) {
 	d.mu.Lock()
@@ -43,7 +47,7 @@ func (d *Deployment) Observe(meter metric.Meter) error {
 	flows, err1 := meter.Int64ObservableGauge("aio_dataflow_active_dataflows", metric.WithDescription("Dataflows that run"))
 	graphs, err2 := meter.Int64ObservableGauge("aio_dataflow_active_dataflow_graphs", metric.WithDescription("DataflowGraphs that run"))
 	failing, err3 := meter.Int64ObservableGauge("aio_dataflow_reconcile_errors", metric.WithDescription("1 while something that is wanted can't be had, else 0"))
-	faults, err4 := meter.Int64ObservableCounter("aio_dataflow_errors", metric.WithDescription("times that a graph failed, or got worse"))
+	faults, err4 := meter.Int64ObservableCounter(flowErrors, metric.WithDescription(errorsDescription))
 	broken, err5 := meter.Int64ObservableCounter("aio_dataflow_graph_errors", metric.WithDescription("artifacts that could not be had or used"))
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err

@@ -141,10 +141,11 @@ func OmitsStamp(s Sink) bool {
 
 // Traffic is what a Source or a Sink has counted since it was made.
 type Traffic struct {
-	Bytes   uint64 // payloads: received, or sent for the first time
-	Retried uint64 // messages sent again
-	Expired uint64 // messages not sent, since their expiry had passed
-	Busy    uint64 // messages dropped, for want of room, that need no acknowledgement
+	Bytes     uint64 // payloads: received, or sent for the first time
+	Retried   uint64 // messages sent again
+	Expired   uint64 // messages not sent, since their expiry had passed
+	Busy      uint64 // messages dropped, for want of room, that need no acknowledgement
+	Malformed uint64 // messages refused that no peer may pass on, as with text that isn't UTF-8
 }
 
 // Counter is a Source or a Sink that counts.

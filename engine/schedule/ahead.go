@@ -73,7 +73,7 @@ func (w *Worker) foresee(ctx context.Context, next []arrival) {
 			return
 		}
 		answer := &w.foreseen[i]
-		*answer = n.slots[0].call(ctx, a.message.Time, a.message)
+		*answer = n.slots[0].ask(ctx, a.message.Time, a.message, a.timed)
 		w.ahead = w.foreseen[:i+1]
 		if answer.err != nil || answer.fault != nil || answer.fatal != nil {
 			return // it may have taken long, or ends the worker

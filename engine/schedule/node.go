@@ -34,7 +34,7 @@ type node struct {
 	bare    bool      // sink needs no StampProperty
 	held    *calendar // of a delay or accumulate
 
-	in, sent, filtered, refused, lost, faults atomic.Uint64
+	in, sent, filtered, refused, lost, faults, bytes atomic.Uint64
 
 	recent [crowd]atomic.Int64 // Unix milliseconds of the last faults, a ring
 	down   atomic.Bool         // no instance can be had

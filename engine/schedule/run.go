@@ -4,6 +4,7 @@ package schedule
 
 import (
 	"context"
+	"time"
 
 	"github.com/wasm-graph/graphd/engine/hlc"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -36,6 +37,9 @@ type run struct {
 	reply answer
 	ahead *answer // of the operator at the entrance, if it was asked ahead
 
+	took   time.Duration // all operators together, where arrival is timed
+	called bool          // there were any
+
 	arrival arrival // of a message from a source
 	from    *node   // of what was held: by whom
 	page    *page   // and where
@@ -61,6 +65,7 @@ type answer struct {
 	yes     bool             // of a filter or a branch
 	until   hlc.Timestamp    // of a delay
 	err     error            // the message is to be dropped
+	took    time.Duration    // all tries together, where somebody is interested
 	fault   error            // of the first try, where there was a second
 	fatal   error            // the worker can't go on
 }
@@ -154,6 +159,9 @@ func (w *Worker) proceed(ctx context.Context, r *run) bool {
 		}
 		r.todo = r.todo[:last]
 		n.in.Add(1)
+		if n.folds() {
+			n.bytes.Add(uint64(len(v.message.Payload)))
+		}
 		w.visit(ctx, r, n, v.message)
 	}
 	return false
@@ -180,9 +188,9 @@ func (w *Worker) visit(ctx context.Context, r *run, n *node, m *message.Message)
 			w.answered(r, n, m, a)
 			return
 		}
-		w.answered(r, n, m, n.slots[0].call(ctx, r.at, m))
+		w.answered(r, n, m, n.slots[0].ask(ctx, r.at, m, r.arrival.timed))
 	case operator.Delay:
-		a := n.slots[0].call(ctx, r.at, m)
+		a := n.slots[0].ask(ctx, r.at, m, r.arrival.timed)
 		if w.answered(r, n, m, a); a.err == nil && a.fatal == nil {
 			w.delay(ctx, n, m, a.until)
 		}
@@ -200,6 +208,7 @@ func (w *Worker) answered(r *run, n *node, m *message.Message, a answer) {
 	if w.watch != nil {
 		w.called(r, n, m, a)
 	}
+	r.took, r.called = r.took+a.took, true
 	switch {
 	case a.fatal != nil:
 		w.failure = a.fatal
@@ -265,6 +274,9 @@ func (w *Worker) pass(r *run, n *node, output int, m *message.Message) {
 func (w *Worker) finish(ctx context.Context, r *run) {
 	switch {
 	case r.arrival.message != nil:
+		if r.arrival.timed && r.called {
+			w.worked(r.took)
+		}
 		switch {
 		case r.mute:
 			w.secure(r.claim) // the first time may not be committed yet

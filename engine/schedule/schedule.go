@@ -78,6 +78,10 @@ type Config struct {
 	// source's messages the first, and one in TimedEvery. Nil: nobody is interested. It
 	// must not block.
 	Settled func(time.Duration)
+	// Worked is told how long the operators took together that a message came to, until it was
+	// sent, dropped or held; of the same messages, where they came to any. Nil: nobody is
+	// interested. It is called from the worker's goroutine, and must not block.
+	Worked func(time.Duration)
 	// Watch is told everything that the worker does, in that order, from the goroutine
 	// that does it; nil: nobody watches, and it costs nothing. It must not block. A worker
 	// that is watched has a frontier even where nothing in its plan needs one. See
@@ -99,6 +103,7 @@ type Worker struct {
 	observe    func(hlc.Timestamp)
 	connected  func(int) bool
 	settled    func(time.Duration)
+	worked     func(time.Duration)
 	log        *slog.Logger
 	capacity   int
 	maxDelay   int64 // milliseconds
@@ -181,6 +186,7 @@ type arrival struct {
 	drop    reason // not empty: it is dropped for that reason
 	moved   bool   // it was older than the frontier
 	at      int64  // when it came, in Unix nanoseconds
+	timed   bool   // see Config.Worked
 
 	position    endpoint.Position
 	redelivered bool
@@ -212,7 +218,7 @@ func New(c Config) (*Worker, error) {
 	}
 	w := &Worker{
 		plan: c.Plan, options: c.Options, deadLetter: c.DeadLetter, clock: c.Clock, virtual: c.Virtual,
-		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, watch: c.Watch, watching: c.Watch, log: c.Logger, capacity: c.Inbox,
+		node: c.Node, observe: c.Observe, connected: c.Connected, settled: c.Settled, worked: c.Worked, watch: c.Watch, watching: c.Watch, log: c.Logger, capacity: c.Inbox,
 		maxDelay: plan.DefaultMaxDelay.Milliseconds(), dropLate: c.Options.LatePolicy == plan.DropLate,
 		dropDrift: c.Options.DriftPolicy == plan.DropDrift,
 		frontier:  progress.Beginning, wake: make(chan struct{}, 1),
@@ -397,9 +403,12 @@ func (w *Worker) Take(from int, d endpoint.Delivery) bool {
 		}
 	}
 	r := receipt{settle: d.Settle}
-	if w.settled != nil {
+	if w.settled != nil || w.worked != nil {
 		if s.untimed == 0 {
-			r.received, s.untimed = now, TimedEvery
+			a.timed, s.untimed = w.worked != nil, TimedEvery
+			if w.settled != nil {
+				r.received = now
+			}
 		}
 		s.untimed--
 	}

@@ -59,6 +59,17 @@ func catch(err *error) {
 	}
 }
 
+// ask is call; timed says that somebody wants to know how long it takes.
+func (s *slot) ask(ctx context.Context, at hlc.Timestamp, m *message.Message, timed bool) answer {
+	if !timed {
+		return s.call(ctx, at, m)
+	}
+	began := s.worker.clock.Now()
+	a := s.call(ctx, at, m)
+	a.took = s.worker.clock.Now().Sub(began)
+	return a
+}
+
 // call asks the operator about m, with a second try on a new instance after a fault
 // that allows one.
 func (s *slot) call(ctx context.Context, at hlc.Timestamp, m *message.Message) (a answer) {
@@ -208,7 +219,7 @@ func (s *slot) serve(ctx context.Context, jobs <-chan *run, answers chan<- *run)
 		if err := ctx.Err(); err != nil {
 			r.reply = answer{fatal: err}
 		} else {
-			r.reply = s.call(ctx, r.at, r.query)
+			r.reply = s.ask(ctx, r.at, r.query, r.arrival.timed)
 		}
 		answers <- r // has room for all runs
 	}

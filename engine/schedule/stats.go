@@ -35,7 +35,8 @@ type OperationStats struct {
 	Refused   uint64 // refused by the operator
 	Lost      uint64 // dropped for another reason
 	Faults    uint64
-	Held      int64 // messages in open windows and delays
+	Held      int64  // messages in open windows and delays
+	Bytes     uint64 // of an accumulate: payloads that reached it
 }
 
 // Stats returns the counts so far.
@@ -50,7 +51,7 @@ func (w *Worker) Stats() Stats {
 		n := &w.nodes[i]
 		o := OperationStats{
 			Operation: n.name, Kind: n.kind, In: n.in.Load(), Sent: n.sent.Load(), Filtered: n.filtered.Load(),
-			Refused: n.refused.Load(), Lost: n.lost.Load(), Faults: n.faults.Load(), Held: n.holds.Load(),
+			Refused: n.refused.Load(), Lost: n.lost.Load(), Faults: n.faults.Load(), Held: n.holds.Load(), Bytes: n.bytes.Load(),
 		}
 		s.Operations[i] = o
 		s.Filtered += o.Filtered

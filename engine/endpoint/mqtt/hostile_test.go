@@ -380,6 +380,9 @@ func TestMalformedMessages(t *testing.T) {
 	if diff := cmp.Diff(want, source.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
+	if got := source.Traffic(); got.Malformed != want.Malformed || got.Busy != 0 {
+		t.Errorf("traffic is %+v", got)
+	}
 }
 
 // TestOddButHarmless: what a broker says too often, or to nobody, changes nothing.

@@ -109,7 +109,7 @@ func (s *Source) Stats() SourceStats {
 
 // Traffic implements endpoint.Counter.
 func (s *Source) Traffic() endpoint.Traffic {
-	return endpoint.Traffic{Bytes: s.stats.bytes.Load(), Busy: s.stats.dropped.Load()}
+	return endpoint.Traffic{Bytes: s.stats.bytes.Load(), Busy: s.stats.dropped.Load(), Malformed: s.stats.malformed.Load()}
 }
 
 // Run implements endpoint.Source.
