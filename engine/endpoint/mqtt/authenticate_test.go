@@ -104,6 +104,33 @@ func TestTokenRefused(t *testing.T) {
 	}
 }
 
+// TestTokenRefusedAtOnce: a broker that doesn't take a token when we connect may take the
+// next, and nothing ends because of that; where there is none, it would.
+func TestTokenRefusedAtOnce(t *testing.T) {
+	for _, code := range []byte{packets.ConnackNotAuthorized, packets.ConnackBadUsernameOrPassword} {
+		broker := newScript(t)
+		given := make(tokens)
+		config := testConfig(t, broker.addr())
+		config.Authentication = given.authentication()
+		source := newSource(t, config, "t")
+		emit, deliveries := collect()
+		runSource(t, source, emit)
+		for range 3 {
+			given <- "expired"
+			c, connect := broker.accept()
+			wantToken(t, connect.Properties, "expired")
+			c.connack(code, false)
+		}
+		waitUntil(t, "it says why", func() bool {
+			return source.Trouble() != nil && strings.Contains(source.Trouble().Error(), "the broker refuses the token: ")
+		})
+		given <- "new"
+		c := broker.subscribed(false)
+		c.publish(1, "a")
+		wantDeliveries(t, deliveries, "a")
+	}
+}
+
 // TestUnaskedAuthentication: a broker that begins an authentication that nobody asked
 // for costs a connection, and nothing else.
 func TestUnaskedAuthentication(t *testing.T) {

@@ -93,7 +93,7 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 	})
 	if err != nil {
 		if ack != nil && ack.ReasonCode >= 0x80 {
-			err = connectionRefused(&ReasonError{Code: ack.ReasonCode, Reason: ack.Properties.ReasonString})
+			err = connectionRefused(&ReasonError{Code: ack.ReasonCode, Reason: ack.Properties.ReasonString}, c.Authentication != nil)
 		}
 		return nil, fmt.Errorf("mqtt: connect %s as %s: %w", c.Address, c.ClientID, cmp.Or(err, l.conn.cause()))
 	}

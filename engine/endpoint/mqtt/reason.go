@@ -37,9 +37,14 @@ func isFinal(err error) bool {
 	return errors.As(err, new(refusedForGood))
 }
 
-// connectionRefused marks a CONNACK's refusal as final where it is.
-func connectionRefused(err *ReasonError) error {
+// connectionRefused marks a CONNACK's refusal as final where it is. What a broker has against
+// a token it may not have against the next one.
+func connectionRefused(err *ReasonError, tokens bool) error {
 	switch err.Code {
+	case packets.ConnackBadUsernameOrPassword, packets.ConnackNotAuthorized:
+		if tokens {
+			return fmt.Errorf("the broker refuses the token: %w", err)
+		}
 	case packets.ConnackUnspecifiedError, packets.ConnackImplementationSpecificError,
 		packets.ConnackServerUnavailable, packets.ConnackServerBusy, packets.ConnackQuotaExceeded,
 		packets.ConnackUseAnotherServer, packets.ConnackConnectionRateExceeded:

@@ -45,7 +45,8 @@ type Sink struct {
 	written    int                // guarded by mu: so many of queue were written on current
 	unanswered int                // guarded by mu: so many of these have no answer
 	suspects   uint64             // guarded by mu: send those below it one at a time
-	silences   int                // guarded by mu: connections closed without an answer, in a row
+	silences   int                // guarded by mu: connections closed right behind what was sent, without an answer, in a row
+	trials     int                // guarded by mu: connections that a suspect was sent on after a while, since the last answer
 	confirming bool               // guarded by mu: somebody is calling done functions
 	packet     []byte             // guarded by mu: scratch
 
@@ -216,7 +217,7 @@ func (s *Sink) room(ctx context.Context) error {
 // The caller holds mu, which is released while done functions run.
 func (s *Sink) pump() {
 	c := s.current
-	for c != nil && s.written < s.queue.len() && s.unanswered < s.window() && !c.conn.full() {
+	for c != nil && !c.held && s.written < s.queue.len() && s.unanswered < s.window() && !c.conn.full() {
 		p := s.queue.at(s.written)
 		if !p.answered {
 			if !s.write(c, p, s.first+uint64(s.written)) {
@@ -352,12 +353,29 @@ func (s *Sink) drained() {
 	s.pump()
 }
 
-// attach makes c the live connection and offers it everything unconfirmed.
+// attach makes c the live connection and offers it everything unconfirmed; after a while,
+// where one of it is suspected.
 func (s *Sink) attach(c *sender) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current, s.written, s.unanswered = c, 0, 0
+	if s.silences >= silencesToSuspect {
+		c.held, c.quiet = true, 10*s.config.MinBackoff<<min(s.trials, 12)
+		c.release = time.AfterFunc(c.quiet, func() { s.release(c) })
+	}
 	s.changed.Broadcast()
+	s.pump()
+}
+
+// release ends the quiet time of c.
+func (s *Sink) release(c *sender) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != c {
+		return
+	}
+	c.held, c.released = false, time.Now()
+	s.trials++
 	s.pump()
 }
 
@@ -375,13 +393,25 @@ const (
 // does, or say that we are not authorized, which may be about us: it takes several of
 // those, one after the other, to convict a message. Where we show tokens it is about us:
 // one has expired.
+//
+// A broker that comes up and crashes, again and again, closes connections as well. So a
+// suspect is tried: it is sent on a connection that has been quiet for a while, each time
+// for twice as long, and the close has to come sooner behind it than that. A close while it
+// is quiet is none of the message's doing, and acquits it.
 func (s *Sink) detach(c *sender, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = nil
+	if c.release != nil {
+		c.release.Stop()
+	}
 	blamed := c.bye != nil && blamesPacket(c.bye.Code)
 	unauthorized := c.bye != nil && c.bye.Code == packets.DisconnectNotAuthorized && s.config.Authentication == nil
-	if s.unanswered > 0 && (unauthorized || closedByPeer(cause)) {
+	silent := s.unanswered > 0 && (unauthorized || closedByPeer(cause))
+	switch {
+	case !silent:
+		s.silences, s.trials = 0, 0
+	case c.quiet == 0 || time.Since(c.released) < c.quiet:
 		s.silences++
 	}
 	switch {
@@ -392,7 +422,7 @@ func (s *Sink) detach(c *sender, cause error) {
 				break
 			}
 		}
-		s.silences = 0
+		s.silences, s.trials = 0, 0
 		s.confirm()
 	case blamed || s.silences >= silencesToSuspect:
 		s.suspects = s.first + uint64(s.queue.len())
@@ -411,7 +441,7 @@ func (s *Sink) answer(c *sender, answers []puback) {
 		if i >= s.written || s.queue.at(i).answered {
 			continue
 		}
-		s.silences = 0
+		s.silences, s.trials = 0, 0
 		p := s.queue.at(i)
 		switch {
 		case a.reason == nil:
@@ -445,6 +475,11 @@ type sender struct {
 	maxPacket int  // bytes
 	retain    bool // the broker can retain messages
 	resumed   bool // the broker still had our session
+
+	held     bool          // guarded by the sink's mu: nothing is to be written yet
+	quiet    time.Duration // for so long; 0: it wasn't
+	release  *time.Timer   // ends that
+	released time.Time     // guarded by the sink's mu: when it did
 
 	answers []puback // taken by the reader, and not passed on yet
 }

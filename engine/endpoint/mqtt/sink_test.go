@@ -241,7 +241,9 @@ func TestSinkFindsTheCulprit(t *testing.T) {
 // more evidence.
 func TestSinkFindsTheSilentCulprit(t *testing.T) {
 	broker := newScript(t)
-	sink := newSink(t, testConfig(t, broker.addr()), "out")
+	config := testConfig(t, broker.addr())
+	config.MinBackoff = config.MaxBackoff // so that ten of them are long
+	sink := newSink(t, config, "out")
 	runSink(t, sink)
 	c := broker.greet(false)
 	results := sendAll(t, sink, "bad", "b", "c")
@@ -265,6 +267,41 @@ func TestSinkFindsTheSilentCulprit(t *testing.T) {
 	}
 }
 
+// A message is not given up for what a broker does that crashes again and again by itself:
+// before the message is there, or long after.
+func TestSinkAcquits(t *testing.T) {
+	broker := newScript(t)
+	config := testConfig(t, broker.addr())
+	sink := newSink(t, config, "out")
+	runSink(t, sink)
+	c := broker.greet(false)
+	results := sendAll(t, sink, "a")
+	c.wantPublishes(false, "a")
+	c.cut()
+	for range 4 {
+		c = broker.greet(true)
+		c.wantPublishes(true, "a")
+		c.cut()
+		c = broker.greet(true) // and the message is kept back
+		c.cut()
+		c = broker.greet(true)
+		c.wantPublishes(true, "a")
+		c.cut()
+	}
+	for trial := range 4 {
+		c = broker.greet(true)
+		c.wantPublishes(true, "a")
+		<-time.After(20 * config.MinBackoff << trial)
+		c.cut()
+	}
+	c = broker.greet(true)
+	c.puback(c.wantPublishes(true, "a")[0], 0)
+	wantDone(t, results, "a")
+	if got := sink.Stats(); got.Refused != 0 {
+		t.Errorf("stats are %+v", got)
+	}
+}
+
 // A broker that says that we are not authorized may mean the message; but with a token, which
 // may have expired, it means us, and a message is never given up for that.
 func TestSinkNotAuthorized(t *testing.T) {
@@ -272,6 +309,7 @@ func TestSinkNotAuthorized(t *testing.T) {
 		t.Run(fmt.Sprintf("tokens=%v", tokens), func(t *testing.T) {
 			broker := newScript(t)
 			config := testConfig(t, broker.addr())
+			config.MinBackoff = config.MaxBackoff // so that ten of them are long
 			if tokens {
 				config.Authentication = &mqtt.Authentication{Method: "K8S-SAT", Token: func(context.Context) ([]byte, time.Time, error) {
 					return []byte("expired"), time.Time{}, nil
