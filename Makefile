@@ -121,10 +121,11 @@ bench: ## Run the benchmarks, each beside its baseline
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./conformance/bench/...
 
 .PHONY: soak
-soak: ## Run ten days of windows in a minute or two, a broker that is down for 90 s, and the demo for SOAKSECONDS (3600)
+soak: ## Run ten days of windows in a minute or two, brokers that are down for 90 s, MQTT and Kafka, and the demo for SOAKSECONDS (3600)
 	go test -count=1 -v -tags soak ./conformance/soak
 	.ci/install-mosquitto
-	go test -count=1 -v -tags services -run TestFaults/destination ./conformance/faults -outage 90s
+	.ci/install-kafka
+	go test -count=1 -v -tags services -run 'TestFaults/(destination|Kafka)' ./conformance/faults -outage 90s
 	go run ./cmd/graphd demo --seconds $(SOAKSECONDS)
 
 .PHONY: demo

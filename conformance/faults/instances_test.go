@@ -21,7 +21,10 @@ import (
 // numbers pass: all of them come out, and a broker keeps nothing for who has left.
 func TestInstances(t *testing.T) {
 	graphd, artifacts := programsFor(t)
-	r := &rig{t: t, count: 3, graphd: graphd, registry: artifacts, dir: t.TempDir(), arrivals: inAnyOrder()}
+	r := &rig{
+		t: t, count: 3, graphd: graphd, registry: artifacts, dir: t.TempDir(),
+		resources: "testdata/resources.yaml", arrivals: inAnyOrder(), began: time.Now(),
+	}
 	r.open(mosquitto.Options{})
 	if got := r.in.Connections(); got != 2*r.count {
 		t.Errorf("%d connections to the first broker, want that of each of %d instances of both", got, r.count)

@@ -5,12 +5,14 @@
 package faults_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +27,7 @@ import (
 	"time"
 
 	"github.com/wasm-graph/graphd/conformance/services/faultproxy"
+	"github.com/wasm-graph/graphd/conformance/services/kafka"
 	"github.com/wasm-graph/graphd/conformance/services/mosquitto"
 	"github.com/wasm-graph/graphd/conformance/services/programs"
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -39,24 +42,35 @@ var outage = flag.Duration("outage", 8*time.Second, "how long the destination is
 // patience is how long the tests wait for what must happen.
 const patience = 2 * time.Minute
 
-// A rig is graphd between two brokers, with a proxy on each way: a Dataflow passes numbers as
-// they are, a DataflowGraph has a component mark them.
+// setup is what a rig is made of.
+type setup struct {
+	mosquitto.Options
+	// Kafka has the numbers go by way of it, in three Dataflows.
+	Kafka bool
+}
+
+// A rig is graphd between two brokers, with a proxy on each way. Without Kafka a Dataflow
+// passes numbers as they are, and a DataflowGraph has a component mark them.
 type rig struct {
-	t        *testing.T
-	from, to *mosquitto.Broker
-	in, out  *faultproxy.Proxy
-	dir      string
-	count    int    // of the instances of each
-	graphd   string // the program
-	registry string // the folder that serves as one
-	addr     string // where it tells how it is
-	starts   int    // of it, so far
-	process  *exec.Cmd
-	log      *os.File
+	t         *testing.T
+	from, to  *mosquitto.Broker
+	in, out   *faultproxy.Proxy
+	kafka     *kafka.Broker     // nil without
+	between   *faultproxy.Proxy // before it
+	resources string            // a file of testdata
+	dir       string
+	count     int    // of the instances of each
+	graphd    string // the program
+	registry  string // the folder that serves as one
+	addr      string // where it tells how it is
+	starts    int    // of it, so far
+	process   *exec.Cmd
+	log       *os.File
 
 	publisher *mqtt.Sink
 	confirmed sync.WaitGroup // messages that the first broker has
 	arrivals  *arrivals
+	began     time.Time
 }
 
 // programsFor builds graphd, and the folder that serves as a registry.
@@ -81,10 +95,23 @@ func programsFor(t *testing.T) (graphd, artifacts string) {
 	return programs.Build(t, "graphd"), artifacts
 }
 
-func newRig(t *testing.T, graphd, artifacts string, options mosquitto.Options) *rig {
+func newRig(t *testing.T, graphd, artifacts string, options setup) *rig {
 	t.Helper()
-	r := &rig{t: t, count: 1, graphd: graphd, registry: artifacts, dir: t.TempDir(), arrivals: newArrivals()}
-	r.open(options)
+	r := &rig{
+		t: t, count: 1, graphd: graphd, registry: artifacts, dir: t.TempDir(),
+		resources: "testdata/resources.yaml", arrivals: newArrivals("plain", "marked"), began: time.Now(),
+	}
+	if options.Kafka {
+		r.resources, r.arrivals = "testdata/kafka.yaml", newArrivals(lanes...)
+		r.kafka = kafka.StartBehind(t, func(addr string) string {
+			r.between = faultproxy.Start(t, addr)
+			return r.between.Addr
+		})
+		for _, topic := range []string{"first", "second"} {
+			r.kafka.CreateTopic(topic, partitions)
+		}
+	}
+	r.open(options.Options)
 	return r
 }
 
@@ -124,9 +151,12 @@ func (r *rig) open(options mosquitto.Options) {
 // configure writes the resources.
 func (r *rig) configure() {
 	r.t.Helper()
-	text, err := os.ReadFile("testdata/resources.yaml")
+	text, err := os.ReadFile(r.resources)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if r.between != nil {
+		text = bytes.ReplaceAll(text, []byte("BETWEEN"), []byte(r.between.Addr))
 	}
 	changed := strings.NewReplacer("ARTIFACTS", r.registry, "COUNT", strconv.Itoa(r.count),
 		"FROM_SECURITY", r.security(r.from, "from"), "TO_SECURITY", r.security(r.to, "to"),
@@ -239,33 +269,39 @@ func (r *rig) ready() {
 // wantReason waits until the Dataflow and the DataflowGraph are well, or not for that reason.
 func (r *rig) wantReason(reason string) {
 	r.t.Helper()
+	r.wantReasons(map[string]string{"plain": reason, "marked": reason})
+}
+
+// wantReasons waits until all are well, or not for these reasons, by name.
+func (r *rig) wantReasons(want map[string]string) {
+	r.t.Helper()
 	var got map[string]string
 	defer func() {
 		if r.t.Failed() {
 			r.t.Logf("the reasons are %q", got)
 		}
 	}()
-	r.until(fmt.Sprintf("the reason is %q", reason), func() bool {
+	r.until(fmt.Sprintf("the reasons are %q", want), func() bool {
 		got = r.reasons()
-		return len(got) == 2 && got["plain"] == reason && got["marked"] == reason
+		return maps.Equal(got, want)
 	})
 }
 
-// graphStatus is what graphd says of the Dataflow or the DataflowGraph.
+// graphStatus is what graphd says of a Dataflow or a DataflowGraph.
 type graphStatus struct {
 	Kind, Name  string
 	HealthState struct{ Status, ReasonCode string }
 	Instances   []struct{ Retiring bool } // none where there is but one
 }
 
-// statuses returns what graphd says of the Dataflow and the DataflowGraph.
+// statuses returns what graphd says of Dataflows and DataflowGraphs.
 func (r *rig) statuses() []graphStatus {
 	var status struct{ Resources []graphStatus }
 	_ = json.Unmarshal([]byte(r.get("/status")), &status) // what doesn't parse has none
 	return slices.DeleteFunc(status.Resources, func(s graphStatus) bool { return s.Kind != "Dataflow" && s.Kind != "DataflowGraph" })
 }
 
-// reasons returns the reason codes of the Dataflow and the DataflowGraph, by name.
+// reasons returns the reason codes of Dataflows and DataflowGraphs, by name.
 func (r *rig) reasons() map[string]string {
 	reasons := map[string]string{}
 	for _, s := range r.statuses() {
@@ -339,7 +375,7 @@ func numbers(from, to int) []*message.Message {
 // collect subscribes to what comes out.
 func (r *rig) collect() {
 	r.t.Helper()
-	source, err := mqtt.NewSource(r.client(r.to, "collector"), "plain", "marked")
+	source, err := mqtt.NewSource(r.client(r.to, "collector"), "plain", "marked", "passed")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -354,7 +390,7 @@ func (r *rig) collect() {
 	r.until("the collector is subscribed", source.Connected)
 }
 
-// wantAll waits until the numbers below n have come out on both ways, in order.
+// wantAll waits until the numbers below n have come out on all ways, in order.
 func (r *rig) wantAll(n int) {
 	r.t.Helper()
 	r.until(fmt.Sprintf("%d numbers have come", n), func() bool { return r.arrivals.complete(n) })
@@ -363,24 +399,30 @@ func (r *rig) wantAll(n int) {
 	for _, fault := range r.arrivals.faults {
 		r.t.Error(fault)
 	}
-	r.t.Logf("%d numbers on each way, %d messages came again", n, r.arrivals.again)
+	r.t.Logf("%d numbers on each way, %d messages came again; after %v", n, r.arrivals.again, time.Since(r.began).Round(time.Second))
 }
 
 // arrivals are what came out.
 type arrivals struct {
 	mu     sync.Mutex
-	next   map[string]int          // guarded by mu: the number to come, by topic; in any order: how many have come
-	came   map[string]map[int]bool // guarded by mu: the numbers that have come, by topic; nil: they come in order
+	next   map[string]int          // guarded by mu: the number to come, by way; in any order: how many have come
+	came   map[string]map[int]bool // guarded by mu: the numbers that have come, by way; nil: they come in order
 	again  int                     // guarded by mu: messages that had come before
 	faults []string                // guarded by mu
 	others []*message.Message
 }
 
-func newArrivals() *arrivals { return &arrivals{next: map[string]int{"plain": 0, "marked": 0}} }
+func newArrivals(ways ...string) *arrivals {
+	a := &arrivals{next: map[string]int{}}
+	for _, way := range ways {
+		a.next[way] = 0
+	}
+	return a
+}
 
 // inAnyOrder are arrivals of which only the set matters.
 func inAnyOrder() *arrivals {
-	a := newArrivals()
+	a := newArrivals("plain", "marked")
 	a.came = map[string]map[int]bool{"plain": {}, "marked": {}}
 	return a
 }
@@ -391,22 +433,28 @@ func (a *arrivals) take(m *message.Message) {
 	defer a.mu.Unlock()
 	text, mark, marked := strings.Cut(string(m.Payload), ">")
 	n, err := strconv.Atoi(text)
-	switch next := a.next[m.Topic]; {
+	way := m.Topic
+	if m.Topic == "passed" {
+		way, _ = m.Property(lane)
+	}
+	switch next, known := a.next[way]; {
+	case !known:
+		a.faults = append(a.faults, fmt.Sprintf("%s: %q came", way, m.Payload))
 	case marked != (m.Topic == "marked") || marked && mark != "map":
 		a.faults = append(a.faults, fmt.Sprintf("%s: got %q", m.Topic, m.Payload))
 	case err != nil:
 		a.others = append(a.others, m)
-	case a.came != nil && a.came[m.Topic][n]:
+	case a.came != nil && a.came[way][n]:
 		a.again++
 	case a.came != nil:
-		a.came[m.Topic][n] = true
-		a.next[m.Topic]++
+		a.came[way][n] = true
+		a.next[way]++
 	case n == next:
-		a.next[m.Topic]++
+		a.next[way]++
 	case n < next:
 		a.again++
 	case len(a.faults) < 10:
-		a.faults = append(a.faults, fmt.Sprintf("%s: number %d came first when it was %d's turn", m.Topic, n, next))
+		a.faults = append(a.faults, fmt.Sprintf("%s: number %d came first when it was %d's turn", way, n, next))
 	}
 }
 
@@ -414,14 +462,30 @@ func (a *arrivals) take(m *message.Message) {
 func (a *arrivals) reached(n int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.faults) > 0 || min(a.next["plain"], a.next["marked"]) >= n
+	if len(a.faults) > 0 {
+		return true
+	}
+	for _, next := range a.next {
+		if next < n {
+			return false
+		}
+	}
+	return true
 }
 
 // complete reports whether these have, and no others.
 func (a *arrivals) complete(n int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.faults) > 0 || a.next["plain"] == n && a.next["marked"] == n
+	if len(a.faults) > 0 {
+		return true
+	}
+	for _, next := range a.next {
+		if next != n {
+			return false
+		}
+	}
+	return true
 }
 
 // TestFaults runs side by side what mostly waits.
@@ -429,8 +493,9 @@ func TestFaults(t *testing.T) {
 	graphd, artifacts := programsFor(t)
 	for _, tt := range []struct {
 		name string
-		play func(*testing.T, func(mosquitto.Options) *rig)
+		play func(*testing.T, func(setup) *rig)
 	}{
+		{"Kafka", kafkaDown},
 		{"network cut", networkCut},
 		{"destination down", destinationDown},
 		{"certificates rotated", certificatesRotated},
@@ -440,14 +505,14 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.play(t, func(o mosquitto.Options) *rig { return newRig(t, graphd, artifacts, o) })
+			tt.play(t, func(o setup) *rig { return newRig(t, graphd, artifacts, o) })
 		})
 	}
 }
 
 // graphdKilled kills graphd under load.
-func graphdKilled(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	r := newRig(mosquitto.Options{})
+func graphdKilled(t *testing.T, newRig func(setup) *rig) {
+	r := newRig(setup{})
 	var publishing sync.WaitGroup
 	publishing.Go(func() { r.publish(1000, numbers(0, 6000)...) })
 	for _, n := range []int{500, 2000, 4000} {
@@ -461,8 +526,8 @@ func graphdKilled(t *testing.T, newRig func(mosquitto.Options) *rig) {
 
 // networkCut cuts graphd off for half a minute, one from the first broker and another from the
 // second: no side is told, and each finds out by itself.
-func networkCut(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	before, behind := newRig(mosquitto.Options{}), newRig(mosquitto.Options{})
+func networkCut(t *testing.T, newRig func(setup) *rig) {
+	before, behind := newRig(setup{}), newRig(setup{})
 	publish := func(from, to int) {
 		var publishing sync.WaitGroup
 		for _, r := range []*rig{before, behind} {
@@ -488,8 +553,8 @@ func networkCut(t *testing.T, newRig func(mosquitto.Options) *rig) {
 }
 
 // connectionsReset resets all connections, again and again.
-func connectionsReset(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	r := newRig(mosquitto.Options{})
+func connectionsReset(t *testing.T, newRig func(setup) *rig) {
+	r := newRig(setup{})
 	for i := range 10 {
 		r.publish(1000, numbers(400*i, 400*(i+1))...)
 		r.in.Reset()
@@ -500,8 +565,8 @@ func connectionsReset(t *testing.T, newRig func(mosquitto.Options) *rig) {
 
 // brokersKilled restarts both brokers under load; then it kills them, where they have written
 // down what they have confirmed.
-func brokersKilled(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	r := newRig(mosquitto.Options{})
+func brokersKilled(t *testing.T, newRig func(setup) *rig) {
+	r := newRig(setup{})
 	r.publish(1000, numbers(0, 1000)...)
 	r.from.Restart()
 	r.publish(1000, numbers(1000, 2000)...)
@@ -526,13 +591,29 @@ func brokersKilled(t *testing.T, newRig func(mosquitto.Options) *rig) {
 	r.wantAll(5000)
 }
 
-// certificatesRotated replaces the certificates of both brokers, the authority that signed
-// them, and that of graphd.
-func certificatesRotated(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	r := newRig(mosquitto.Options{TLS: true, ClientCertificates: true, ACL: []string{
+// certificatesRotated renews the certificates of both brokers while they run; then it replaces
+// them, the authority that signed them, and that of graphd.
+func certificatesRotated(t *testing.T, newRig func(setup) *rig) {
+	r := newRig(setup{Options: mosquitto.Options{TLS: true, ClientCertificates: true, ACL: []string{
 		"topic readwrite #", "user device-1", "topic readwrite numbers", "topic readwrite plain", "topic readwrite marked",
-	}})
-	r.publish(500, numbers(0, 500)...)
+	}}})
+	connections := func() int { return r.in.Connections() + r.out.Connections() }
+	connected := connections()
+	r.publish(1000, numbers(0, 200)...)
+	r.from.Renew()
+	r.to.Renew()
+	r.publish(1000, numbers(200, 400)...)
+	r.until("these have come", func() bool { return r.arrivals.complete(400) })
+	if n := connections() - connected; n != 0 {
+		t.Errorf("graphd has connected %d times because certificates were renewed", n)
+	}
+	r.in.Reset()
+	r.out.Reset()
+	r.publish(1000, numbers(400, 500)...)
+	r.until("all of that has come", func() bool { return r.arrivals.complete(500) })
+	if n := connections() - connected; n < 4 {
+		t.Errorf("graphd has connected %d times again, want 4: it saw no new certificate", n)
+	}
 	for i, b := range []*mosquitto.Broker{r.from, r.to} {
 		b.Rotate()
 		r.publish(500, numbers(500+1000*i, 1000+1000*i)...)
@@ -548,8 +629,8 @@ func certificatesRotated(t *testing.T, newRig func(mosquitto.Options) *rig) {
 }
 
 // destinationDown stops the second broker, while the first one holds what is for it.
-func destinationDown(t *testing.T, newRig func(mosquitto.Options) *rig) {
-	r := newRig(mosquitto.Options{})
+func destinationDown(t *testing.T, newRig func(setup) *rig) {
+	r := newRig(setup{})
 	r.publish(1000, numbers(0, 1000)...)
 	r.confirmed.Wait()
 	r.until("all of that has come", func() bool { return r.arrivals.complete(1000) })
@@ -570,11 +651,7 @@ func destinationDown(t *testing.T, newRig func(mosquitto.Options) *rig) {
 	r.confirmed.Wait()
 	r.wantReason("DataflowMqttTargetConnectionFailed")
 	time.Sleep(time.Until(stopped.Add(*outage)))
-	during := r.resident()
-	t.Logf("resident: %d MiB before, %d MiB with %d MiB waiting", before>>20, during>>20, len(large)*2000>>20)
-	if during > before+20<<20 {
-		t.Errorf("graphd grew by %d MiB", (during-before)>>20)
-	}
+	r.bounded(before, len(large)*2000, 20<<20)
 	r.to.Restart()
 	r.wantAll(20_000)
 	r.wantReason("")
@@ -597,6 +674,17 @@ func destinationDown(t *testing.T, newRig func(mosquitto.Options) *rig) {
 	}
 	if expired != 2 {
 		t.Errorf("%d messages are counted as expired, want 2", expired)
+	}
+}
+
+// bounded checks that graphd has not grown by more than limit since it had before bytes of
+// memory, though so many are waiting.
+func (r *rig) bounded(before, waiting, limit int) {
+	r.t.Helper()
+	during := r.resident()
+	r.t.Logf("resident: %d MiB before, %d MiB with %d MiB waiting", before>>20, during>>20, waiting>>20)
+	if during > before+limit {
+		r.t.Errorf("graphd grew by %d MiB", (during-before)>>20)
 	}
 }
 

@@ -30,29 +30,18 @@ type Set struct {
 	Authority, Host, HostKey string
 	Client                   *tls.Config // trusts the authority and nobody else
 	Device                   Device
+
+	authority *x509.Certificate
+	key       *ecdsa.PrivateKey // of the authority
 }
 
 // Make makes an authority, a certificate for the loopback host signed by it,
 // and one for a device, signed by an authority below it.
 func Make(t testing.TB) Set {
 	t.Helper()
-	now := time.Now()
-	template := func(serial int64, name string) *x509.Certificate {
-		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial),
-			Subject:      pkix.Name{CommonName: name},
-			NotBefore:    now.Add(-time.Hour),
-			NotAfter:     now.Add(24 * time.Hour),
-			KeyUsage:     x509.KeyUsageDigitalSignature,
-		}
-	}
 	ca := template(1, "test authority")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	caKey, caDER := sign(t, ca, nil, nil)
-	host := template(2, "localhost")
-	host.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	host.DNSNames, host.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	hostKey, hostDER := sign(t, host, ca, caKey)
 	between := template(3, "authority of devices")
 	between.IsCA, between.BasicConstraintsValid, between.KeyUsage = true, true, x509.KeyUsageCertSign
 	betweenKey, betweenDER := sign(t, between, ca, caKey)
@@ -62,19 +51,42 @@ func Make(t testing.TB) Set {
 
 	s := Set{
 		Authority: pemBlock("CERTIFICATE", caDER),
-		Host:      pemBlock("CERTIFICATE", hostDER),
-		HostKey:   keyBlock(t, hostKey),
 		Device: Device{
 			Name:         device.Subject.CommonName,
 			Certificate:  pemBlock("CERTIFICATE", deviceDER),
 			Key:          keyBlock(t, deviceKey),
 			Intermediate: pemBlock("CERTIFICATE", betweenDER),
 		},
+		authority: ca, key: caKey,
 	}
+	s = s.Renew(t)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(s.Authority))
 	s.Client = &tls.Config{RootCAs: pool}
 	return s
+}
+
+// Renew returns s with another certificate for the loopback host, of the same authority.
+func (s Set) Renew(t testing.TB) Set {
+	t.Helper()
+	host := template(time.Now().UnixNano(), "localhost")
+	host.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	host.DNSNames, host.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	key, der := sign(t, host, s.authority, s.key)
+	s.Host, s.HostKey = pemBlock("CERTIFICATE", der), keyBlock(t, key)
+	return s
+}
+
+// template is a certificate of a day to be signed.
+func template(serial int64, name string) *x509.Certificate {
+	now := time.Now()
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(serial),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    now.Add(-time.Hour),
+		NotAfter:     now.Add(24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
 }
 
 func keyBlock(t testing.TB, key *ecdsa.PrivateKey) string {

@@ -9,6 +9,7 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -57,6 +58,13 @@ type Broker struct {
 // and waits until it listens. It is called in a folder of the repository.
 func Start(t testing.TB) *Broker {
 	t.Helper()
+	return StartBehind(t, func(addr string) string { return addr })
+}
+
+// StartBehind is Start for a broker whose clients at Addr are told to stay with what way
+// makes of it: the address of a proxy that it has started.
+func StartBehind(t testing.TB, way func(addr string) string) *Broker {
+	t.Helper()
 	root := filepath.Dir(programs.Run(t, "go", "env", "GOMOD"))
 	dir := t.TempDir()
 	b := &Broker{
@@ -65,7 +73,7 @@ func Start(t testing.TB) *Broker {
 		jars: programs.Run(t, filepath.Join(root, ".ci", "install-kafka")) + "/*",
 	}
 	text := strings.NewReplacer(
-		"BROKER_ADDRESS", b.Addr, "SASL_ADDRESS", b.SASLAddr, "PLAIN_ADDRESS", b.PlainAddr, "TLS_ADDRESS", b.TLSAddr,
+		"ADVERTISED_ADDRESS", way(b.Addr), "BROKER_ADDRESS", b.Addr, "SASL_ADDRESS", b.SASLAddr, "PLAIN_ADDRESS", b.PlainAddr, "TLS_ADDRESS", b.TLSAddr,
 		"CONTROLLER_ADDRESS", programs.FreeAddress(t), "FOLDER", dir, "USER", User, "PASSWORD", Password,
 	).Replace(properties)
 	for name, text := range map[string]string{
@@ -98,7 +106,7 @@ node.id=1
 controller.quorum.voters=1@CONTROLLER_ADDRESS
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://BROKER_ADDRESS,SASL://SASL_ADDRESS,PLAIN://PLAIN_ADDRESS,TLS://TLS_ADDRESS,CONTROLLER://CONTROLLER_ADDRESS
-advertised.listeners=PLAINTEXT://BROKER_ADDRESS,SASL://SASL_ADDRESS,PLAIN://PLAIN_ADDRESS,TLS://TLS_ADDRESS
+advertised.listeners=PLAINTEXT://ADVERTISED_ADDRESS,SASL://SASL_ADDRESS,PLAIN://PLAIN_ADDRESS,TLS://TLS_ADDRESS
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_SSL,PLAIN:SASL_PLAINTEXT,TLS:SSL
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_USER="PASSWORD";
@@ -134,22 +142,74 @@ func Token(expires time.Time) string {
 // CreateTopic makes a topic of so many partitions.
 func (b *Broker) CreateTopic(name string, partitions int32) {
 	b.t.Helper()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	message := kmsg.NewPtrCreateTopicsRequest()
+	message.Topics = append(message.Topics, topic)
+	if err := kerr.ErrorForCode(request(b, message.RequestWith).Topics[0].ErrorCode); err != nil {
+		b.t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// request asks the broker, which must be running.
+func request[T any](b *Broker, ask func(context.Context, kmsg.Requestor) (T, error)) T {
+	b.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer client.Close()
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
-	request := kmsg.NewPtrCreateTopicsRequest()
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(b.t.Context(), client)
-	if err == nil {
-		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
-	}
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	response, err := ask(ctx, client)
 	if err != nil {
-		b.t.Fatalf("create topic %s: %v", name, err)
+		b.t.Fatal("ask Kafka:", err)
 	}
+	return response
+}
+
+// Committed returns the sum of a consumer group's offsets in the partitions of a topic.
+func (b *Broker) Committed(group, topic string) int64 {
+	b.t.Helper()
+	of := kmsg.NewOffsetFetchRequestGroup()
+	of.Group = group
+	message := kmsg.NewPtrOffsetFetchRequest()
+	message.Group, message.Groups = group, append(message.Groups, of)
+	var sum int64
+	for _, g := range request(b, message.RequestWith).Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if t.Topic == topic {
+					sum += max(p.Offset, 0)
+				}
+			}
+		}
+	}
+	return sum
+}
+
+// End returns how many records were ever written to a topic of so many partitions.
+func (b *Broker) End(topic string, partitions int32) int64 {
+	b.t.Helper()
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for n := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = n, -1 // the end
+		of.Partitions = append(of.Partitions, p)
+	}
+	message := kmsg.NewPtrListOffsetsRequest()
+	message.Topics = append(message.Topics, of)
+	var sum int64
+	for _, t := range request(b, message.RequestWith).Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 {
+				b.t.Fatalf("offsets of %s: %v", topic, kerr.ErrorForCode(p.ErrorCode))
+			}
+			sum += p.Offset
+		}
+	}
+	return sum
 }
 
 // Process returns the id of the broker's process, which must be running.

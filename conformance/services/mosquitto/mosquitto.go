@@ -10,11 +10,14 @@ package mosquitto
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +30,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wasm-graph/graphd/conformance/services/certificates"
 )
 
 // patience bounds every wait for something that must happen.
@@ -64,7 +69,9 @@ type Broker struct {
 	ClientTLS *tls.Config
 	// Device is a certificate that the broker takes, and the user that it names, with
 	// Options.ClientCertificates.
-	Device Device
+	Device certificates.Device
+
+	certificates certificates.Set // with Options.TLS
 
 	t       testing.TB
 	dir     string
@@ -110,7 +117,7 @@ func Start(t testing.TB, o Options) *Broker {
 	}
 	var secure []string
 	if o.TLS {
-		b.certify()
+		b.certify(certificates.Make(t))
 		secure = []string{
 			"cafile " + b.CAFile,
 			"certfile " + filepath.Join(dir, hostFile),
@@ -157,21 +164,59 @@ const (
 	hostKeyFile = "key.pem"
 )
 
-// certify gives the broker, with Options.TLS, and its device certificates of a new authority.
-func (b *Broker) certify() {
+// certify gives the broker, with Options.TLS, and its device these certificates.
+func (b *Broker) certify(c certificates.Set) {
 	b.t.Helper()
-	c := makeCertificates(b.t)
-	write(b.t, b.dir, hostFile, c.host)
-	write(b.t, b.dir, hostKeyFile, c.hostKey)
-	b.CAFile, b.ClientTLS, b.Device = write(b.t, b.dir, "ca.pem", c.authority), c.client, c.device
+	b.certificates = c
+	write(b.t, b.dir, hostFile, c.Host)
+	write(b.t, b.dir, hostKeyFile, c.HostKey)
+	b.CAFile, b.ClientTLS, b.Device = write(b.t, b.dir, "ca.pem", c.Authority), c.Client, c.Device
 }
 
 // Rotate restarts a broker with TLS with certificates of a new authority, and believes none of
 // the old one: CAFile, ClientTLS and Device are others from now on.
 func (b *Broker) Rotate() {
 	b.t.Helper()
-	b.certify()
+	b.certify(certificates.Make(b.t))
 	b.Restart()
+}
+
+// Renew gives a broker with TLS a new certificate of the same authority, which it shows
+// from the next connection on; those that there are stay.
+func (b *Broker) Renew() {
+	b.t.Helper()
+	b.certify(b.certificates.Renew(b.t))
+	b.mu.Lock()
+	process := b.process
+	b.mu.Unlock()
+	block, _ := pem.Decode([]byte(b.certificates.Host))
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err := process.Process.Signal(syscall.SIGHUP); err != nil {
+			b.t.Fatal("mosquitto: reload:", err)
+		}
+		if bytes.Equal(b.shown(), block.Bytes) {
+			return
+		}
+	}
+	b.fail("does not show its new certificate")
+}
+
+// shown returns the certificate that the broker shows now, DER.
+func (b *Broker) shown() []byte {
+	raw, err := net.Dial("tcp", b.TLSAddr)
+	if err != nil {
+		b.t.Fatal("mosquitto:", err)
+	}
+	defer raw.Close()
+	var shown []byte
+	config := b.ClientTLS.Clone()
+	config.ServerName = "localhost"
+	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error {
+		shown = chain[0]
+		return nil
+	}
+	_ = tls.Client(raw, config).Handshake() // fails where it demands ours; it has shown its own by then
+	return shown
 }
 
 // Save has a broker with Options.Persistence write down what it has, so that Kill does not
