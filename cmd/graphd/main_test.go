@@ -54,7 +54,8 @@ const patience = 30 * time.Second
 //	expand FILE            replace ${NAME} in a file by what the environment has
 //	edit FILE OLD NEW      replace text that is in a file
 //	subscribe FILTER       collect what is published on topics that match
-//	publish TOPIC PAYLOAD  publish; the payload is text, @FILE, or *N for N bytes
+//	publish TOPIC PAYLOAD [N]
+//	                       publish, N times; the payload is text, @FILE, or *N for N bytes
 //	received N [FILE [unordered]]
 //	                       wait for N messages; compare their lines, "TOPIC PAYLOAD", with FILE,
 //	                       whose lines are in alphabetical order if it says unordered
@@ -284,7 +285,19 @@ func (s *stage) publish(ts *testscript.TestScript, args []string) error {
 		}
 		payload = strings.Repeat("x", n)
 	}
-	return s.broker.Publish(args[0], []byte(payload))
+	times := 1
+	if len(args) > 2 {
+		var err error
+		if times, err = strconv.Atoi(args[2]); err != nil {
+			return err
+		}
+	}
+	for range times {
+		if err := s.broker.Publish(args[0], []byte(payload)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *stage) receivedCommand(ts *testscript.TestScript, args []string) error {

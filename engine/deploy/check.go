@@ -70,6 +70,9 @@ func (b *bound) checkDefinitions(ctx context.Context, open func(*resource.Regist
 	if err != nil {
 		return append(problems, b.asProblems(err)...)
 	}
+	if fault := b.checkInstances(p); fault != nil {
+		problems = append(problems, fault)
+	}
 	for _, key := range p.Unused {
 		problems = append(problems, &document.Problem{
 			Severity: document.Warning, File: b.graph.File, Position: b.graph.Place,

@@ -238,8 +238,8 @@ func (l *Launcher) prepare(ctx context.Context, b *bound) (*version, error) {
 	if v.plan, err = plan.Compose(b.composition(v.parts.graphs), v.options); err != nil {
 		return v, &Failure{ConfigurationFailed, b.place(err)}
 	}
-	if err := b.checkInstances(v.plan); err != nil {
-		return v, &Failure{ConfigurationFailed, err}
+	if fault := b.checkInstances(v.plan); fault != nil {
+		return v, &Failure{ConfigurationFailed, fault}
 	}
 	if len(v.plan.Unused) > 0 {
 		b.logger.Warn("configuration is used by no operation", "keys", v.plan.Unused)
@@ -275,7 +275,7 @@ func (l *Launcher) bind(want *Want) *bound {
 
 // checkInstances refuses several instances of what holds messages: each would see some of
 // those that belong together.
-func (b *bound) checkInstances(p *plan.Plan) error {
+func (b *bound) checkInstances(p *plan.Plan) *document.Problem {
 	count := b.set.Instances(b.graph)
 	if count == 1 || !p.Timed {
 		return nil
@@ -284,8 +284,29 @@ func (b *bound) checkInstances(p *plan.Plan) error {
 		if n.Kind == operator.Delay || n.Kind == operator.Accumulate {
 			return &document.Problem{
 				Severity: document.Error, File: b.graph.File, Position: b.graph.Place,
-				Message: fmt.Sprintf("the profile %q asks for %d instances, and the operation %q of the kind %v would hold in each of them only some of the messages that belong together; "+
-					"give the graph a DataflowProfile with instanceCount: 1", b.graph.Profile, count, n.Operation, n.Kind),
+				Message: fmt.Sprintf("the profile %q asks for %d instances, and the operation %q of the kind %v would hold in each of them only some of the messages that belong together",
+					b.graph.Profile, count, n.Operation, n.Kind),
+				Hint: "give the graph a DataflowProfile with instanceCount: 1",
+			}
+		}
+	}
+	return nil
+}
+
+// doubtInstances warns of several instances of a graph that has an option about windows,
+// which such a graph can't have. What it has is known only with its definitions.
+func (b *bound) doubtInstances() *document.Problem {
+	count := b.set.Instances(b.graph)
+	for _, o := range b.graph.Options {
+		switch o.Name {
+		case "lateness", "late-policy", "max-delay", "max-stall", "durability", "on-swap":
+			if count > 1 {
+				return &document.Problem{
+					Severity: document.Warning, File: b.graph.File, Position: o.Place,
+					Message: fmt.Sprintf("annotation graphd.io/%s is about delays and accumulates, which a graph with several instances can't have, and the profile %q asks for %d",
+						o.Name, b.graph.Profile, count),
+					Hint: "take it out, or give the graph a DataflowProfile with instanceCount: 1",
+				}
 			}
 		}
 	}
@@ -348,6 +369,9 @@ func CheckOptions(set *resource.Set) document.Problems {
 		problems = append(problems, faults...)
 		if fault := b.checkDeadLetter(options.DeadLetter); fault != nil {
 			problems = append(problems, fault)
+		}
+		if doubt := b.doubtInstances(); doubt != nil {
+			problems = append(problems, doubt)
 		}
 	}
 	problems.Sort()

@@ -208,7 +208,11 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request, t target) error {
 		return err
 	}
 	defer end()
-	logger := s.config.Logger.With("graph", key.String(), "node", node)
+	logger := s.config.Logger.With("graph", key.String())
+	if number > 0 {
+		logger = logger.With("instance", number)
+	}
+	logger = logger.With("node", node)
 	stop := g.Watch(tap.Watch)
 	logger.Info("tap begins", "client", r.RemoteAddr)
 	err = spool.copyTo(w, r, g.Ended())
