@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
-	"github.com/eclipse/paho.golang/paho"
 )
 
 // The methods of authentication by token that brokers of Azure know.
@@ -54,29 +53,17 @@ func (a *Authentication) token(ctx context.Context) ([]byte, time.Time, error) {
 // errDialogue ends a connection whose broker answers a token by a question.
 var errDialogue = errors.New("the broker asks for more than a token")
 
-// monologue is the client library's side of an authentication in which the broker
-// has nothing to say but yes or no.
-type monologue struct{ conn *conn }
-
-// Authenticate ends the connection: nobody here can answer a broker's AUTH.
-func (m monologue) Authenticate(*paho.Auth) *paho.Auth {
-	m.conn.fail(errDialogue)
-	return &paho.Auth{Properties: &paho.AuthProperties{}} // cannot be sent any more
-}
-
-// Authenticated implements paho.Auther.
-func (monologue) Authenticated() {}
-
 // renewal shows the broker of a link the tokens that follow the first.
 type renewal struct {
-	config Config
-	shown  []byte
-	timer  *time.Timer // fires when to ask for the next token; nil: never
+	config  Config
+	shown   []byte
+	timer   *time.Timer   // fires when to ask for the next token; nil: never
+	success chan struct{} // has room for the one answer that is awaited
 }
 
 // begin remembers the token of a new connection.
 func (r *renewal) begin(token []byte, next time.Time) {
-	r.shown = token
+	r.shown, r.success = token, make(chan struct{}, 1)
 	r.schedule(next)
 }
 
@@ -95,9 +82,24 @@ func (r *renewal) due() <-chan time.Time {
 	return r.timer.C
 }
 
-func (r *renewal) stop() {
-	if r.timer != nil {
-		r.timer.Stop()
+// accepted says that the broker has answered an authentication. It does not block.
+func (r *renewal) accepted() {
+	select {
+	case r.success <- struct{}{}:
+	default: // nobody asked
+	}
+}
+
+// run renews the token for as long as there is a next one, until ctx ends.
+func (r *renewal) run(ctx context.Context, l *link) {
+	for r.timer != nil {
+		select {
+		case <-ctx.Done():
+			r.timer.Stop()
+			return
+		case <-r.timer.C:
+			r.renew(ctx, l)
+		}
 	}
 }
 
@@ -106,13 +108,6 @@ func (r *renewal) stop() {
 func (r *renewal) renew(ctx context.Context, l *link) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.ConnectTimeout)
 	defer cancel()
-	go func() {
-		select {
-		case <-l.client.Done():
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	token, next, err := r.config.Authentication.token(ctx)
 	if err != nil {
 		r.config.Logger.Warn("mqtt: no new token", "broker", r.config.Address, "client", r.config.ClientID, "error", err)
@@ -123,12 +118,17 @@ func (r *renewal) renew(ctx context.Context, l *link) {
 	if bytes.Equal(token, r.shown) {
 		return
 	}
-	answer, err := l.client.Authenticate(ctx, &paho.Auth{
-		ReasonCode: packets.AuthReauthenticate,
-		Properties: &paho.AuthProperties{AuthMethod: r.config.Authentication.Method, AuthData: token},
-	})
-	if err == nil && !answer.Success {
-		err = &ReasonError{Code: answer.ReasonCode, Reason: answer.Properties.ReasonString}
+	select {
+	case <-r.success: // that nobody asked for
+	default:
+	}
+	auth := &packets.Auth{ReasonCode: packets.AuthReauthenticate, Properties: &packets.Properties{AuthMethod: r.config.Authentication.Method, AuthData: token}}
+	if _, err = auth.WriteTo(l.conn); err == nil {
+		select {
+		case <-r.success:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	if err != nil {
 		l.conn.fail(fmt.Errorf("authenticate again: %w", cmp.Or(l.conn.cause(), err)))

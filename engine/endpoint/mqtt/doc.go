@@ -27,12 +27,13 @@
 // TCP, TLS with or without a certificate of ours, and a WebSocket over either; who we
 // are is said by that certificate, by name and password, or by tokens (Authentication).
 //
-// # Why not more of the client library
+// # What of the client library
 //
-// The handshake, pings and most packets are paho.golang's Client. Its session manager
-// and its reconnecting wrapper are not used, because both own what matters here: when
-// to acknowledge, and which PUBLISH is written next. So a Source and a Sink are session
-// managers themselves, one object for each connection. And the two packets that every
-// message costs, PUBLISH and PUBACK, it never sees: the connection takes them out of its
-// read buffer and gives them to that object, as many at a time as have come.
+// Of paho.golang only the packets are used, for reading and writing those that are rare.
+// Its Client, its session manager and its reconnecting wrapper own what matters here: when
+// to acknowledge, which PUBLISH is written next, and how many goroutines a connection takes
+// while nothing happens on it. Here it is one that reads and one that writes. A Source and a
+// Sink make an object for each connection that is told what happens on it; the two packets
+// that every message costs, PUBLISH and PUBACK, the connection takes out of its read buffer
+// and gives to that object, as many at a time as have come.
 package mqtt

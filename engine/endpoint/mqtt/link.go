@@ -11,50 +11,69 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
-	"github.com/eclipse/paho.golang/paho"
-	"github.com/eclipse/paho.golang/paho/log"
-	"github.com/eclipse/paho.golang/paho/session"
 )
 
-// peer is what a Source and a Sink each make of one connection: the client
-// library's session manager, which sees every packet that has an identifier and isn't
-// taken before.
+// peer is what a Source and a Sink each make of one connection.
 type peer interface {
-	session.SessionManager
 	taker // from the handshake on
-	// farewell returns the broker's DISCONNECT, nil if it sent none. Valid once the
-	// connection has ended.
+	// begin begins the connection that was made on c, before anything else is read from
+	// it: the broker said ack to a CONNECT with or without cleanStart.
+	begin(c *conn, cleanStart bool, ack *packets.Connack) error
+	// answered takes what answers a SUBSCRIBE or an UNSUBSCRIBE. It must not block.
+	answered(content packets.Packet)
+	// dismissed takes the broker's DISCONNECT.
+	dismissed(bye *ReasonError)
+	// farewell returns that, nil if the broker sent none. Valid once the connection has
+	// ended.
 	farewell() *ReasonError
+	// lost says that the connection has ended, or is about to.
+	lost()
 }
 
 // link is one live connection.
 type link struct {
-	conn    *conn
-	client  *paho.Client
-	peer    peer
-	pinger  *pinger
-	since   time.Time
-	renewal renewal
-	last    atomic.Bool // the session is to end with the connection
+	conn      *conn
+	peer      peer
+	since     time.Time
+	keepAlive time.Duration // 0: for ever
+	wildcards bool          // what the broker offers
+	shared    bool
+	pinged    atomic.Bool // it has not answered yet
+	renewal   renewal
+	last      atomic.Bool // the session is to end with the connection
 }
 
+// The errors of a connection that nothing else ended.
+var (
+	errSilent = errors.New("the broker does not answer pings")
+	// errUnreadable is what is left when a connection is ended neither by us nor by the
+	// broker nor by the network: the packets' decoder has read something it can't.
+	errUnreadable = errors.New("the broker sent a packet that cannot be read")
+	// errLost ends a request whose connection has.
+	errLost = errors.New("connection lost")
+)
+
 // dial connects to the broker and makes the MQTT handshake, both within
-// ConnectTimeout. An error that wraps a *ReasonError was the broker's answer.
+// ConnectTimeout. An error that wraps a *ReasonError was the broker's answer. Its caller
+// then calls serve.
 func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func()) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
 	expiry, inflight, maxPacket := c.expirySeconds(), uint16(c.MaxInflight), uint32(c.MaxPacket)
-	properties := &paho.ConnectProperties{
-		SessionExpiryInterval: &expiry,
-		ReceiveMaximum:        &inflight,
-		MaximumPacketSize:     &maxPacket,
-		RequestProblemInfo:    true,
-		User:                  c.userProperties(),
+	connect := &packets.Connect{
+		ProtocolName: "MQTT", ProtocolVersion: 5,
+		ClientID: c.ClientID, CleanStart: cleanStart, KeepAlive: c.keepAliveSeconds(),
+		Username: c.Username, UsernameFlag: c.Username != "",
+		Password: c.Password, PasswordFlag: len(c.Password) > 0,
+		Properties: &packets.Properties{
+			SessionExpiryInterval: &expiry, ReceiveMaximum: &inflight, MaximumPacketSize: &maxPacket, User: c.userProperties(),
+		},
 	}
 	var next time.Time
 	if c.Authentication != nil {
@@ -62,44 +81,60 @@ func (c Config) dial(ctx context.Context, p peer, cleanStart bool, drained func(
 		if err != nil {
 			return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
 		}
-		properties.AuthMethod, properties.AuthData, next = c.Authentication.Method, token, then
+		connect.Properties.AuthMethod, connect.Properties.AuthData, next = c.Authentication.Method, token, then
 	}
 	raw, err := c.dialNet(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: connect %s: %w", c.Address, err)
 	}
-	l := &link{
-		conn: newConn(raw, c.MaxPacket, drained), peer: p,
-		pinger:  &pinger{DefaultPinger: paho.NewDefaultPinger()},
-		renewal: renewal{config: c},
-	}
-	l.client = paho.NewClient(paho.ClientConfig{
-		ClientID:      c.ClientID,
-		Conn:          l.conn,
-		Session:       p,
-		PingHandler:   l.pinger,
-		AuthHandler:   monologue{l.conn},
-		PacketTimeout: c.ConnectTimeout,
-	})
-	ack, err := l.client.Connect(ctx, &paho.Connect{
-		ClientID:     c.ClientID,
-		CleanStart:   cleanStart,
-		KeepAlive:    c.keepAliveSeconds(),
-		Username:     c.Username,
-		UsernameFlag: c.Username != "",
-		Password:     c.Password,
-		PasswordFlag: len(c.Password) > 0,
-		Properties:   properties,
-	})
-	if err != nil {
-		if ack != nil && ack.ReasonCode >= 0x80 {
-			err = connectionRefused(&ReasonError{Code: ack.ReasonCode, Reason: ack.Properties.ReasonString}, c.Authentication != nil)
+	l := &link{conn: newConn(raw, c.MaxPacket, drained), peer: p, renewal: renewal{config: c}}
+	if err := l.handshake(ctx, connect); err != nil {
+		l.conn.Close()
+		if reason := (*ReasonError)(nil); errors.As(err, &reason) {
+			err = connectionRefused(reason, c.Authentication != nil)
 		}
-		return nil, fmt.Errorf("mqtt: connect %s as %s: %w", c.Address, c.ClientID, cmp.Or(err, l.conn.cause()))
+		return nil, fmt.Errorf("mqtt: connect %s as %s: %w", c.Address, c.ClientID, err)
 	}
 	l.since = time.Now()
-	l.renewal.begin(properties.AuthData, next)
+	l.renewal.begin(connect.Properties.AuthData, next)
 	return l, nil
+}
+
+// handshake says who we are, and learns what the broker thinks of that.
+func (l *link) handshake(ctx context.Context, connect *packets.Connect) (err error) {
+	defer context.AfterFunc(ctx, func() { l.conn.fail(ctx.Err()) })()
+	if _, err := connect.WriteTo(l.conn); err != nil {
+		return err
+	}
+	packet, err := packets.ReadPacket(l.conn)
+	if err != nil {
+		return cmp.Or(l.conn.cause(), err)
+	}
+	ack, ok := packet.Content.(*packets.Connack)
+	switch {
+	case packet.Type == packets.AUTH:
+		return errDialogue
+	case !ok:
+		v := protocolError("a packet of type %d where a CONNACK is due", packet.Type)
+		l.conn.accuse(v)
+		return v
+	case ack.ReasonCode >= 0x80:
+		return &ReasonError{Code: ack.ReasonCode, Reason: ack.Properties.ReasonString}
+	}
+	if err := l.peer.begin(l.conn, connect.CleanStart, ack); err != nil {
+		if v := (*violation)(nil); errors.As(err, &v) {
+			l.conn.accuse(v)
+		}
+		return err
+	}
+	offers := func(p *byte) bool { return p == nil || *p == 1 }
+	l.wildcards, l.shared = offers(ack.Properties.WildcardSubAvailable), offers(ack.Properties.SharedSubAvailable)
+	seconds := connect.KeepAlive
+	if p := ack.Properties.ServerKeepAlive; p != nil {
+		seconds = *p
+	}
+	l.keepAlive = time.Duration(seconds) * time.Second
+	return nil
 }
 
 // dialNet makes the connection below MQTT.
@@ -116,27 +151,107 @@ func (c Config) dialNet(ctx context.Context) (net.Conn, error) {
 }
 
 // userProperties are those of CONNECT and SUBSCRIBE.
-func (c Config) userProperties() paho.UserProperties {
+func (c Config) userProperties() []packets.User {
 	if !c.Persistence {
 		return nil
 	}
-	return paho.UserProperties{{Key: "aio-persistence", Value: "true"}}
+	return []packets.User{{Key: "aio-persistence", Value: "true"}}
 }
 
-// wait returns when the connection is lost, with the reason, or when ctx ends:
-// then it sends what is left and a DISCONNECT that keeps the session, and returns
-// nil.
-func (l *link) wait(ctx context.Context) error {
-	defer l.renewal.stop()
+// serve reads until the connection is lost, and returns the reason; or until ctx ends:
+// then it sends what is left and a DISCONNECT that keeps the session, and returns nil.
+// Meanwhile it runs beside, where that isn't nil, until ctx, or the context that it is
+// given, ends. Its error ends the connection in good order, and is returned.
+func (l *link) serve(ctx context.Context, beside func(context.Context) error) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	closing := context.AfterFunc(ctx, l.close)
+	var companions sync.WaitGroup
+	var failure error
+	if beside != nil {
+		companions.Go(func() {
+			if failure = beside(working); failure != nil {
+				l.close()
+			}
+		})
+	}
+	if l.renewal.due() != nil {
+		companions.Go(func() { l.renewal.run(working, l) })
+	}
+	quiet := l.keep()
+	l.read()
+	quiet()
+	l.peer.lost() // first, since who asks is to hear of it before anything else
+	stop()
+	l.conn.Close()
+	companions.Wait()
+	switch {
+	case !closing():
+		return nil
+	case failure != nil && !errors.Is(failure, errLost):
+		return failure
+	}
+	return fmt.Errorf("mqtt: connection lost: %w", l.cause())
+}
+
+// keep pings the broker until stop is called. One that doesn't answer until the next ping
+// is due isn't there any more.
+func (l *link) keep() (stop func()) {
+	if l.keepAlive == 0 {
+		return func() {}
+	}
+	var mu sync.Mutex
+	var timer *time.Timer // guarded by mu; nil: stopped
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(l.keepAlive, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case timer == nil:
+		case l.pinged.Swap(true):
+			l.conn.fail(errSilent)
+		default:
+			l.conn.writePackets([]byte{packets.PINGREQ << 4, 0})
+			timer.Reset(l.keepAlive)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		timer = nil
+	}
+}
+
+// read reads until the connection ends.
+func (l *link) read() {
 	for {
-		select {
-		case <-ctx.Done():
-			l.close()
-			return nil
-		case <-l.client.Done():
-			return fmt.Errorf("mqtt: connection lost: %w", l.cause())
-		case <-l.renewal.due():
-			l.renewal.renew(ctx, l)
+		packet, err := packets.ReadPacket(l.conn)
+		if err != nil {
+			return
+		}
+		switch content := packet.Content.(type) {
+		case *packets.Pingresp:
+			l.pinged.Store(false)
+		case *packets.Suback, *packets.Unsuback:
+			l.peer.answered(content)
+		case *packets.Auth:
+			if content.ReasonCode != packets.AuthSuccess {
+				l.conn.fail(errDialogue)
+				return
+			}
+			l.renewal.accepted()
+		case *packets.Disconnect:
+			bye := &ReasonError{Code: content.ReasonCode}
+			if content.Properties != nil {
+				bye.Reason = content.Properties.ReasonString
+			}
+			l.peer.dismissed(bye)
+			return
+		default:
+			l.conn.accuse(protocolError("a packet of type %d after the handshake", packet.Type))
+			return
 		}
 	}
 }
@@ -145,12 +260,13 @@ func (l *link) wait(ctx context.Context) error {
 // at the broker for as long as it was told to when connecting.
 func (l *link) close() {
 	l.conn.leave()
-	bye := &paho.Disconnect{}
+	bye := &packets.Disconnect{Properties: &packets.Properties{}}
 	if l.last.Load() {
-		bye.Properties = &paho.DisconnectProperties{SessionExpiryInterval: new(uint32)}
+		bye.Properties.SessionExpiryInterval = new(uint32)
 	}
 	// An error says that the connection is gone already, which is what we want.
-	_ = l.client.Disconnect(bye)
+	_, _ = bye.WriteTo(l.conn)
+	l.conn.Close()
 }
 
 // cause says why the connection ended.
@@ -158,12 +274,8 @@ func (l *link) cause() error {
 	if bye := l.peer.farewell(); bye != nil {
 		return bye
 	}
-	return cmp.Or(l.pinger.failed, l.conn.cause(), errUnreadable)
+	return cmp.Or(l.conn.cause(), errUnreadable)
 }
-
-// errUnreadable is what is left when a connection is ended neither by us nor by the
-// broker nor by the network: the client library has read something it can't.
-var errUnreadable = errors.New("the broker sent a packet that cannot be read")
 
 // checkConnack reports what no broker may answer to a CONNECT.
 func checkConnack(ack *packets.Connack, cleanStart bool) error {
@@ -185,19 +297,6 @@ func checkConnack(ack *packets.Connack, cleanStart bool) error {
 // a DISCONNECT.
 func closedByPeer(cause error) bool {
 	return errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET) || errors.Is(cause, syscall.EPIPE)
-}
-
-// pinger keeps the error that the client library reports only after the
-// connection's end. failed may be read once the client is done.
-type pinger struct {
-	*paho.DefaultPinger
-	failed error
-}
-
-// Run pings until ctx ends or the peer stays silent.
-func (p *pinger) Run(ctx context.Context, conn net.Conn, keepAlive uint16) error {
-	p.failed = p.DefaultPinger.Run(ctx, conn, keepAlive)
-	return p.failed
 }
 
 // trouble is why there is no connection.
@@ -245,35 +344,10 @@ func (c Config) keepConnected(ctx context.Context, t *trouble, use func(context.
 	}
 }
 
-// basePeer is what the peers of a source and of a sink have in common, mostly
-// parts of the client library's session manager that neither has a use for.
+// basePeer is what the peers of a source and of a sink have in common.
 type basePeer struct {
 	bye *ReasonError // written by the reader, read after the connection's end
 }
 
-// PacketReceived gets what is left of the packets with an identifier.
-func (*basePeer) PacketReceived(*packets.ControlPacket, chan<- *packets.Publish) error { return nil }
-
-func (*basePeer) Ack(*packets.Publish) error { return nil }
-func (*basePeer) Close() error               { return nil }
-func (*basePeer) SetErrorLogger(log.Logger)  {}
-func (*basePeer) SetDebugLogger(log.Logger)  {}
-
-func (p *basePeer) farewell() *ReasonError { return p.bye }
-
-// ConnectionLost takes the broker's DISCONNECT, if there was one.
-func (p *basePeer) ConnectionLost(d *packets.Disconnect) error {
-	if d == nil {
-		return nil
-	}
-	p.bye = &ReasonError{Code: d.ReasonCode}
-	if d.Properties != nil {
-		p.bye.Reason = d.Properties.ReasonString
-	}
-	return nil
-}
-
-// AddToSession refuses packets that are sent by way of the client library.
-func (*basePeer) AddToSession(context.Context, session.Packet, chan<- packets.ControlPacket) error {
-	return errors.ErrUnsupported
-}
+func (p *basePeer) dismissed(bye *ReasonError) { p.bye = bye }
+func (p *basePeer) farewell() *ReasonError     { return p.bye }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -156,7 +155,7 @@ func (s *Sink) transmit(ctx context.Context) (time.Duration, error) {
 	}
 	s.connected.Store(true)
 	s.config.Logger.Info("mqtt: ready to publish", "broker", s.config.Address, "client", s.config.ClientID, "window", c.window)
-	err = l.wait(ctx)
+	err = l.serve(ctx, nil)
 	s.connected.Store(false)
 	s.detach(c, err)
 	return time.Since(l.since), err
@@ -484,17 +483,17 @@ type sender struct {
 	answers []puback // taken by the reader, and not passed on yet
 }
 
-// ConAckReceived begins the connection: it learns the broker's limits and sends
-// what earlier ones left unconfirmed.
-func (c *sender) ConAckReceived(w io.Writer, connect *packets.Connect, ack *packets.Connack) error {
+// begin implements peer: it learns the broker's limits and sends what earlier
+// connections left unconfirmed.
+func (c *sender) begin(to *conn, cleanStart bool, ack *packets.Connack) error {
 	props := ack.Properties
-	if err := checkConnack(ack, connect.CleanStart); err != nil {
+	if err := checkConnack(ack, cleanStart); err != nil {
 		return err
 	}
 	if props.MaximumQOS != nil && *props.MaximumQOS < c.sink.config.QoS.level() {
 		return refusedForGood{fmt.Errorf("the broker offers quality of service %d at most", *props.MaximumQOS)}
 	}
-	c.conn = w.(*conn)
+	c.conn = to
 	c.resumed = ack.SessionPresent
 	c.window = c.sink.config.MaxInflight
 	if props.ReceiveMaximum != nil {
@@ -510,6 +509,12 @@ func (c *sender) ConAckReceived(w io.Writer, connect *packets.Connect, ack *pack
 	c.conn.serve(c)
 	return nil
 }
+
+// answered implements peer: nobody here asked.
+func (c *sender) answered(packets.Packet) {}
+
+// lost implements peer.
+func (c *sender) lost() {}
 
 // take implements taker.
 func (c *sender) take(first byte, body []byte) error {

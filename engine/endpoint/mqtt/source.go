@@ -5,7 +5,6 @@ package mqtt
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -17,8 +16,6 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
-	"github.com/eclipse/paho.golang/paho"
-	"github.com/eclipse/paho.golang/paho/session"
 
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -157,30 +154,26 @@ func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, err
 		s.connected.Store(false)
 		s.detach(r)
 	}()
-	if err := s.subscribe(ctx, l, r); err != nil {
-		l.close()
-		if errors.Is(err, paho.ErrConnectionLost) {
-			err = fmt.Errorf("mqtt: subscribe %s to %s: connection lost: %w", s.config.ClientID, s.filters, l.cause())
+	up := time.Duration(0)
+	err = l.serve(ctx, func(ctx context.Context) error {
+		if err := s.subscribe(ctx, l, r); err != nil {
+			return err
 		}
-		return 0, err
-	}
-	s.connected.Store(true)
-	s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
-	waiting, stop := context.WithCancel(ctx)
-	var retreat sync.WaitGroup
-	retreat.Go(func() {
+		s.connected.Store(true)
+		s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
 		select {
 		case <-s.retired:
-			if s.leave(waiting, l, r) {
+			if s.leave(ctx, l, r) {
 				finish()
 			}
-		case <-waiting.Done():
+		case <-ctx.Done():
 		}
+		return nil
 	})
-	err = l.wait(ctx)
-	stop()
-	retreat.Wait()
-	return time.Since(l.since), err
+	if s.Connected() {
+		up = time.Since(l.since)
+	}
+	return up, err
 }
 
 // subscribe subscribes to all filters, also in a session that had them: they may
@@ -196,48 +189,55 @@ func (s *Source) subscribe(ctx context.Context, l *link, r *receiver) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	request := &paho.Subscribe{}
-	if user := s.config.userProperties(); user != nil {
-		request.Properties = &paho.SubscribeProperties{User: user}
-	}
+	request := &packets.Subscribe{PacketID: subscribeID, Properties: &packets.Properties{User: s.config.userProperties()}}
 	for _, f := range s.filters {
-		request.Subscriptions = append(request.Subscriptions, paho.SubscribeOptions{
+		// The broker said beforehand that it cannot.
+		switch {
+		case !l.wildcards && strings.ContainsAny(f, "#+"):
+			return s.unsupported(f, "wildcards")
+		case !l.shared && strings.HasPrefix(f, "$share/"):
+			return s.unsupported(f, "shared subscriptions")
+		}
+		request.Subscriptions = append(request.Subscriptions, packets.SubOptions{
 			Topic:             f,
 			QoS:               s.config.QoS.level(),
 			RetainHandling:    packets.RetainSendOnSubscribeIfNew,
 			RetainAsPublished: true,
 		})
 	}
-	ack, err := l.client.Subscribe(ctx, request)
-	if ack != nil {
-		for i, code := range ack.Reasons {
-			switch {
-			case i >= len(s.filters):
-			case code >= 0x80:
-				err := subscriptionRefused(&ReasonError{Code: code, Reason: ack.Properties.ReasonString})
-				return fmt.Errorf("mqtt: subscribe %s to %s: %w: %w", s.config.ClientID, s.filters[i], endpoint.ErrSubscription, err)
-			case code < s.config.QoS.level():
-				s.config.Logger.Warn("mqtt: subscribed at a lower quality of service than asked for",
-					"client", s.config.ClientID, "filter", s.filters[i], "granted", code)
-			}
-		}
-	}
-	if errors.Is(err, paho.ErrInvalidArguments) {
-		err = refusedForGood{fmt.Errorf("%w: %w", endpoint.ErrSubscription, err)} // the broker said beforehand that it cannot
-	}
+	answer, err := r.ask(ctx, l, packets.SUBACK, request)
 	if err != nil {
 		return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, s.filters, err)
 	}
+	ack := answer.(*packets.Suback)
+	for i, code := range ack.Reasons {
+		switch {
+		case code >= 0x80:
+			err := subscriptionRefused(&ReasonError{Code: code, Reason: ack.Properties.ReasonString})
+			return fmt.Errorf("mqtt: subscribe %s to %s: %w: %w", s.config.ClientID, s.filters[i], endpoint.ErrSubscription, err)
+		case code < s.config.QoS.level():
+			s.config.Logger.Warn("mqtt: subscribed at a lower quality of service than asked for",
+				"client", s.config.ClientID, "filter", s.filters[i], "granted", code)
+		}
+	}
 	if r.resumed && len(s.former) > 0 {
-		return s.unsubscribe(ctx, l, s.former)
+		return s.unsubscribe(ctx, l, r, s.former)
 	}
 	return nil
 }
 
+// unsupported says that the broker doesn't offer what a filter needs.
+func (s *Source) unsupported(filter, what string) error {
+	return fmt.Errorf("mqtt: subscribe %s to %s: %w", s.config.ClientID, filter,
+		refusedForGood{fmt.Errorf("%w: the broker does not support %s", endpoint.ErrSubscription, what)})
+}
+
 // unsubscribe ends subscriptions; those that there are not do no harm.
-func (s *Source) unsubscribe(ctx context.Context, l *link, filters []string) error {
-	ack, err := l.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: filters})
-	if err != nil && ack == nil {
+func (s *Source) unsubscribe(ctx context.Context, l *link, r *receiver, filters []string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
+	defer cancel()
+	request := &packets.Unsubscribe{PacketID: subscribeID, Properties: &packets.Properties{}, Topics: filters}
+	if _, err := r.ask(ctx, l, packets.UNSUBACK, request); err != nil {
 		return fmt.Errorf("mqtt: unsubscribe %s from %s: %w", s.config.ClientID, filters, err)
 	}
 	return nil
@@ -263,7 +263,7 @@ func (s *Source) leave(ctx context.Context, l *link, r *receiver) bool {
 	looks := time.NewTicker(restEvery)
 	defer looks.Stop()
 	for before, calm := uint64(0), 0; calm <= restLooks; {
-		if err := s.unsubscribe(ctx, l, filters); err != nil {
+		if err := s.unsubscribe(ctx, l, r, filters); err != nil {
 			if ctx.Err() == nil {
 				s.config.Logger.Warn("mqtt: not retired yet", "client", s.config.ClientID, "error", err)
 				l.close()
@@ -317,7 +317,7 @@ func (s *Source) attach(r *receiver) {
 // detach ends r: its acknowledgements are void, and the queue is held until the
 // next connection has shown what will come again.
 func (s *Source) detach(r *receiver) {
-	r.close()
+	r.lost()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = nil
@@ -378,12 +378,12 @@ type receiver struct {
 	scratch []byte
 
 	mu     sync.Mutex
-	out    *conn                        // guarded by mu: nil once acknowledgements are void
-	first  uint64                       // guarded by mu: number of the arrival that is first in unsent
-	unsent queue[acknowledgement]       // guarded by mu: of arrivals, in order
-	acks   []byte                       // guarded by mu: scratch
-	answer chan<- packets.ControlPacket // guarded by mu: takes the SUBACK or UNSUBACK
-	asked  byte                         // guarded by mu: the type of what it answers
+	out    *conn                  // guarded by mu: nil once acknowledgements are void
+	first  uint64                 // guarded by mu: number of the arrival that is first in unsent
+	unsent queue[acknowledgement] // guarded by mu: of arrivals, in order
+	acks   []byte                 // guarded by mu: scratch
+	answer chan<- packets.Packet  // guarded by mu: takes the SUBACK or UNSUBACK; nil: none is due
+	due    byte                   // guarded by mu: which of the two
 }
 
 // acknowledgement is the PUBACK that an arrival will get.
@@ -393,12 +393,11 @@ type acknowledgement struct {
 	reason  byte // 0: it is safe
 }
 
-// ConAckReceived begins the connection, before anything else is read from it.
-func (r *receiver) ConAckReceived(w io.Writer, connect *packets.Connect, ack *packets.Connack) error {
-	if err := checkConnack(ack, connect.CleanStart); err != nil {
+// begin implements peer.
+func (r *receiver) begin(c *conn, cleanStart bool, ack *packets.Connack) error {
+	if err := checkConnack(ack, cleanStart); err != nil {
 		return err
 	}
-	c := w.(*conn)
 	r.mu.Lock()
 	r.out = c
 	r.mu.Unlock()
@@ -408,18 +407,13 @@ func (r *receiver) ConAckReceived(w io.Writer, connect *packets.Connect, ack *pa
 	return nil
 }
 
-// ConnectionLost ends the connection.
-func (r *receiver) ConnectionLost(d *packets.Disconnect) error {
-	r.close()
-	return r.basePeer.ConnectionLost(d)
-}
-
-// close voids the acknowledgements, and releases a subscriber that waits.
-func (r *receiver) close() {
+// lost implements peer: it voids the acknowledgements, and releases a subscriber that
+// waits.
+func (r *receiver) lost() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.out, r.unsent = nil, queue[acknowledgement]{}
-	r.reply(packets.ControlPacket{})
+	r.reply(nil)
 }
 
 // subscribeID is the packet identifier of a connection's only SUBSCRIBE, and of the
@@ -427,53 +421,68 @@ func (r *receiver) close() {
 // their own identifiers, of what they sent and we have not acknowledged.
 const subscribeID = math.MaxUint16
 
-// reply answers whoever waits for a SUBACK or an UNSUBACK. The caller holds mu.
-func (r *receiver) reply(p packets.ControlPacket) {
+// ask sends a SUBSCRIBE or an UNSUBSCRIBE, one after another, and waits for its answer,
+// which is due to be of that type. It returns errLost where the connection ends before.
+func (r *receiver) ask(ctx context.Context, l *link, due byte, request io.WriterTo) (packets.Packet, error) {
+	answer := make(chan packets.Packet, 1)
+	r.mu.Lock()
+	if r.out == nil {
+		r.mu.Unlock()
+		return nil, errLost
+	}
+	r.answer, r.due = answer, due
+	r.mu.Unlock()
+	if _, err := request.WriteTo(l.conn); err != nil {
+		return nil, errLost
+	}
+	var content packets.Packet
+	select {
+	case content = <-answer:
+	case <-ctx.Done():
+		select {
+		case content = <-answer:
+		default:
+			return nil, ctx.Err()
+		}
+	}
+	if content == nil {
+		return nil, errLost
+	}
+	return content, nil
+}
+
+// reply answers whoever waits for a SUBACK or an UNSUBACK; nil: there will be none. The
+// caller holds mu.
+func (r *receiver) reply(content packets.Packet) {
 	if r.answer != nil {
-		r.answer <- p // has room for the one answer it gets
+		r.answer <- content // has room for the one answer it gets
 		r.answer = nil
 	}
 }
 
-// AddToSession gives a SUBSCRIBE or an UNSUBSCRIBE, the only packets with identifiers that
-// a source originates, and one after another, its identifier.
-func (r *receiver) AddToSession(_ context.Context, p session.Packet, answer chan<- packets.ControlPacket) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.out == nil {
-		return session.ErrNoConnection
-	}
-	p.SetIdentifier(subscribeID)
-	r.answer, r.asked = answer, p.Type()
-	return nil
-}
-
-// PacketReceived takes the SUBACK or UNSUBACK.
-func (r *receiver) PacketReceived(p *packets.ControlPacket, _ chan<- *packets.Publish) error {
+// answered implements peer.
+func (r *receiver) answered(content packets.Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var v *violation
-	switch content := p.Content.(type) {
+	switch content := content.(type) {
 	case *packets.Suback:
 		v = r.checkSuback(content)
 	case *packets.Unsuback:
-		if content.PacketID != subscribeID || r.asked != packets.UNSUBSCRIBE {
+		if content.PacketID != subscribeID || r.due != packets.UNSUBACK {
 			v = protocolError("an UNSUBACK of packet %d, which is none of ours", content.PacketID)
 		}
-	default:
-		return nil
 	}
 	if v != nil && r.out != nil {
 		r.out.refuse(v)
-		return nil
+		return
 	}
-	r.reply(*p)
-	return nil
+	r.reply(content)
 }
 
 // checkSuback reports what no broker may answer to our SUBSCRIBE.
 func (r *receiver) checkSuback(ack *packets.Suback) *violation {
-	if ack.PacketID != subscribeID {
+	if ack.PacketID != subscribeID || r.due != packets.SUBACK {
 		return protocolError("a SUBACK of packet %d, which is none of ours", ack.PacketID)
 	}
 	if got, want := len(ack.Reasons), len(r.source.filters); got != want {

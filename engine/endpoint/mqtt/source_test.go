@@ -321,7 +321,7 @@ func TestSourceRefused(t *testing.T) {
 		}, 0x87, "to secret/#: subscription refused: not authorized"},
 		{"no wildcards", func(c *scriptConn) {
 			c.connack(0, false, func(p *packets.Properties) { p.WildcardSubAvailable = &unavailable })
-		}, 0, "server does not support wildcards"},
+		}, 0, "the broker does not support wildcards"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			broker := newScript(t)
