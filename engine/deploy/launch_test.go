@@ -5,14 +5,17 @@ package deploy_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -609,6 +612,12 @@ func TestRefusedByTheBroker(t *testing.T) {
 		{nil, denied, deploy.MQTTTargetConnectionFailed, `sink "d": bad user name`},
 		{denied, nil, deploy.KafkaSourceConnectionFailed, `source "s": bad user name`},
 		{nil, denied, deploy.KafkaTargetConnectionFailed, `sink "d": bad user name`},
+		{nil, &net.OpError{Op: "remote error", Err: tls.AlertError(42)}, deploy.KafkaTargetConnectionFailed, `sink "d": remote error`},
+		{nil, fmt.Errorf("dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), deploy.KafkaTargetUnreachable, `sink "d": dial`},
+		{nil, &net.DNSError{Name: "nowhere"}, deploy.KafkaTargetUnreachable, `sink "d": lookup nowhere`},
+		{nil, fmt.Errorf("ask: %w", context.DeadlineExceeded), deploy.KafkaTargetUnreachable, `sink "d": ask`},
+		{nil, fmt.Errorf("%w: no topic", endpoint.ErrConfiguration), deploy.KafkaTargetConfiguration, `sink "d": no such place`},
+		{nil, fmt.Errorf("%w: corrupt", endpoint.ErrSend), deploy.KafkaTargetSendFailed, `sink "d": sending failed`},
 	} {
 		b := newBench(t)
 		b.drivers.refused.source, b.drivers.refused.sink = tt.source, tt.sink

@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -93,6 +94,7 @@ func (r Reason) unconnected() bool {
 func reasonOf(set *resource.Set, g *resource.DataflowGraph, end engine.EndName, trouble error) Reason {
 	kafka := kafkaEnd(set, g, end)
 	var network net.Error
+	var alert tls.AlertError // comes as an error of the network, from somebody who was reached
 	switch {
 	case !end.Sink && kafka:
 		return KafkaSourceConnectionFailed
@@ -106,6 +108,7 @@ func reasonOf(set *resource.Set, g *resource.DataflowGraph, end engine.EndName, 
 		return KafkaTargetConfiguration
 	case errors.Is(trouble, endpoint.ErrSend):
 		return KafkaTargetSendFailed
+	case errors.As(trouble, &alert):
 	case errors.As(trouble, &network), errors.Is(trouble, context.DeadlineExceeded):
 		return KafkaTargetUnreachable
 	}

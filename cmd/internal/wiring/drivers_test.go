@@ -12,6 +12,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -19,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +29,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/wasm-graph/graphd/engine/deploy"
 	"github.com/wasm-graph/graphd/engine/endpoint"
@@ -380,5 +384,60 @@ func TestKafkaConfig(t *testing.T) {
 	}
 	if _, err := drivers.Source(b, []string{"t"}); err == nil || !strings.Contains(err.Error(), "no consumer group") {
 		t.Errorf("a source without a group: %v", err)
+	}
+}
+
+// TestStaticPartition: each instance has a partition of its own, and keeps it.
+func TestStaticPartition(t *testing.T) {
+	const partitions = 4
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	filled := func() (all []int32) {
+		for _, p := range cluster.PartitionInfos("t") {
+			for range p.HighWatermark {
+				all = append(all, p.Partition)
+			}
+		}
+		return all
+	}
+	send := func(instance int) {
+		t.Helper()
+		sink, err := NewDrivers("").Sink(deploy.Binding{
+			Client: fmt.Sprintf("graphd-g_%d-d", instance), Group: "graphd-g-d", Instance: instance, Logger: slog.New(slog.DiscardHandler),
+			Endpoint: &resource.DataflowEndpoint{Kafka: &resource.Kafka{Host: cluster.ListenAddrs()[0], TLS: resource.TLS{Disabled: true}, Partitioning: resource.StaticStrategy}},
+		}, "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended, sent := make(chan error, 1), make(chan error, 1)
+		go func() { ended <- sink.Run(ctx) }()
+		if err := sink.Send(ctx, &message.Message{Payload: []byte("m")}, func(err error) { sent <- err }); err != nil {
+			t.Fatal(err)
+		}
+		err = <-sent
+		cancel()
+		if err := errors.Join(err, <-ended); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for instance := range partitions {
+		send(instance)
+	}
+	if diff := cmp.Diff([]int32{0, 1, 2, 3}, filled()); diff != "" {
+		t.Errorf("partitions with a message (-want +got):\n%s", diff)
+	}
+	for range 3 {
+		send(0)
+	}
+	count := map[int32]int{}
+	for _, p := range filled() {
+		count[p]++
+	}
+	if most := slices.Max(slices.Collect(maps.Values(count))); most != 4 {
+		t.Errorf("messages by partition are %v, want all of one instance in one", count)
 	}
 }

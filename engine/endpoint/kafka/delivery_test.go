@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -408,6 +409,143 @@ func TestTopicMissing(t *testing.T) {
 	}
 	if err := sink.Send(t.Context(), &message.Message{}, nil); !errors.Is(err, kafka.ErrClosed) {
 		t.Errorf("Send = %v", err)
+	}
+}
+
+// TestFailures: what is wrong with a place, or with the sending, is told from what is wrong
+// with a connection.
+func TestFailures(t *testing.T) {
+	answer := func(code int16) func(c *cluster) {
+		return func(c *cluster) {
+			c.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				p := request.(*kmsg.ProduceRequest)
+				response := p.ResponseKind().(*kmsg.ProduceResponse)
+				topic := kmsg.NewProduceResponseTopic()
+				topic.Topic, topic.TopicID = p.Topics[0].Topic, p.Topics[0].TopicID
+				partition := kmsg.NewProduceResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Topics[0].Partitions[0].Partition, code
+				topic.Partitions = append(topic.Partitions, partition)
+				response.Topics = append(response.Topics, topic)
+				return response, nil, true
+			})
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		topic  string
+		change func(c *cluster)
+		want   error
+	}{
+		{"no such topic", "nowhere", func(*cluster) {}, endpoint.ErrConfiguration},
+		{"not our topic", topic, answer(kerr.TopicAuthorizationFailed.Code), endpoint.ErrConfiguration},
+		{"not sent", topic, answer(kerr.InvalidRequiredAcks.Code), endpoint.ErrSend},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCluster(t, 1)
+			tt.change(c)
+			sink := newSink(t, c.config(), tt.topic)
+			r := runSink(t, sink)
+			if err := sink.Send(t.Context(), &message.Message{}, func(err error) { t.Errorf("confirmed with %v", err) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.wait(); !errors.Is(err, tt.want) {
+				t.Errorf("Run = %v, want %v", err, tt.want)
+			}
+		})
+	}
+	t.Run("unreachable", func(t *testing.T) {
+		c := newCluster(t, 1)
+		sink := newSink(t, c.config(), topic)
+		c.Close()
+		r := runSink(t, sink)
+		eventually(t, "it says why", func() bool { return sink.Trouble() != nil })
+		var network net.Error
+		if err := sink.Trouble(); !errors.As(err, &network) || errors.Is(err, endpoint.ErrConfiguration) || errors.Is(err, endpoint.ErrSend) {
+			t.Errorf("trouble is %v", err)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// members returns who is in the group.
+func (c *cluster) members() []string {
+	c.t.Helper()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{"group"}
+	response, err := request.RequestWith(c.t.Context(), c.open())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var all []string
+	for _, m := range response.Groups[0].Members {
+		all = append(all, *m.InstanceID)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestRetire: one of two instances finishes what it was given, and leaves the group; nothing
+// is lost, and nothing comes twice.
+func TestRetire(t *testing.T) {
+	const partitions, each = 4, 50
+	c := newCluster(t, partitions)
+	member := func(name string) (*kafka.Source, *running) {
+		config := c.config()
+		config.Instance = name
+		s := newSource(t, config)
+		return s, runSource(t, s)
+	}
+	_, r1 := member("one")
+	two, r2 := member("two")
+	if _, err := c.WaitGroupStable(t.Context(), "group", 2); err != nil {
+		t.Fatal(err)
+	}
+	c.produce(numbered(partitions, each)...)
+	eventually(t, "both have something", func() bool { return len(r1.all(0)) >= 1 && len(r2.all(0)) >= 1 })
+	two.Retire()
+	two.Retire()
+	select {
+	case err := <-r2.ended:
+		t.Fatalf("retired with messages unsettled: %v", err)
+	default:
+	}
+	if got := c.members(); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("members are %v, before all is settled", got)
+	}
+	// What it delivered when it was told, and perhaps some that were on their way.
+	finished := 0
+	eventually(t, "one has retired", func() bool {
+		got := r2.all(0)
+		for _, d := range got[finished:] {
+			d.Settle()
+		}
+		finished = len(got)
+		return len(r2.ended) > 0
+	})
+	if err := r2.wait(); err != nil {
+		t.Error(err)
+	}
+	if got := c.members(); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("members are %v, when one has retired", got)
+	}
+	c.produce(numbered(partitions, 10)...)
+	settled := 0
+	eventually(t, "everything is committed", func() bool {
+		got := r1.all(0)
+		for _, d := range got[settled:] {
+			d.Settle()
+		}
+		settled = len(got)
+		return c.committed() == partitions*(each+10)
+	})
+	if got, want := len(r1.all(0))+len(r2.all(0)), partitions*(each+10); got != want {
+		t.Errorf("%d deliveries, want %d", got, want)
+	}
+	if err := r1.end(); err != nil {
+		t.Error(err)
 	}
 }
 
