@@ -109,6 +109,14 @@ type Node struct {
 	reader *Reader
 	yaml   *yaml.Node
 	path   string // as in "spec.nodes[2].name", for messages; empty at the top
+	hidden bool   // messages don't quote it
+}
+
+// Hidden returns the value as one that messages don't quote, nor anything below it: they go
+// to logs and terminals, where a password must not be.
+func (n Node) Hidden() Node {
+	n.hidden = true
+	return n
 }
 
 // Present reports whether there is a value; null is one.
@@ -182,9 +190,19 @@ func (n Node) found() string {
 	case yaml.SequenceNode:
 		return "a list"
 	}
-	switch t.ShortTag() {
-	case "!!null":
+	switch tag := t.ShortTag(); {
+	case tag == "!!null":
 		return "nothing"
+	case n.hidden && tag == "!!bool":
+		return "a boolean"
+	case n.hidden && (tag == "!!int" || tag == "!!float"):
+		return "a number"
+	case n.hidden && tag == "!!timestamp":
+		return "a date"
+	case n.hidden, n.path == "" && tag == "!!str": // a document that is one text may be anything, a key file too
+		return "a text"
+	}
+	switch t.ShortTag() {
 	case "!!bool":
 		return "the boolean " + t.Value
 	case "!!int", "!!float":
@@ -207,6 +225,9 @@ func (n Node) Text() string {
 	hint := ""
 	if t.Kind == yaml.ScalarNode && t.Value != "" && t.Tag != "!!binary" {
 		hint = "write " + strconv.Quote(t.Value) + ", with the quotes"
+		if n.hidden {
+			hint = "write it with quotes"
+		}
 	}
 	n.Errorf(hint, "%s must be a string, not %s", n.Path(), n.found())
 	return ""
@@ -280,7 +301,7 @@ func (n Node) List() []Node {
 	}
 	var items []Node
 	for i, item := range t.Content {
-		node := Node{reader: n.reader, yaml: item, path: n.path + "[" + strconv.Itoa(i) + "]"}
+		node := Node{reader: n.reader, yaml: item, path: n.path + "[" + strconv.Itoa(i) + "]", hidden: n.hidden}
 		if n.reader.enough(node.Position()) {
 			break
 		}
@@ -307,7 +328,7 @@ func (n Node) Map() []Property {
 	var properties []Property
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(t.Content); i += 2 {
-		name := Node{reader: n.reader, yaml: t.Content[i]}
+		name := Node{reader: n.reader, yaml: t.Content[i], hidden: n.hidden}
 		key := name.target()
 		switch {
 		case n.reader.enough(name.Position()):
@@ -321,7 +342,7 @@ func (n Node) Map() []Property {
 			properties = append(properties, Property{
 				Name:  key.Value,
 				Place: name.Position(),
-				Value: Node{reader: n.reader, yaml: t.Content[i+1], path: prefix + key.Value},
+				Value: Node{reader: n.reader, yaml: t.Content[i+1], path: prefix + key.Value, hidden: n.hidden},
 			})
 		}
 	}
@@ -337,7 +358,7 @@ func (n Node) Peek(name string) Node {
 	content := n.target().Content
 	for i := 0; i+1 < len(content); i += 2 {
 		if key := (Node{reader: n.reader, yaml: content[i]}).target(); key.Kind == yaml.ScalarNode && key.Value == name {
-			return Node{reader: n.reader, yaml: content[i+1], path: strings.TrimPrefix(n.path+"."+name, ".")}
+			return Node{reader: n.reader, yaml: content[i+1], path: strings.TrimPrefix(n.path+"."+name, "."), hidden: n.hidden}
 		}
 	}
 	return Node{}

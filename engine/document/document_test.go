@@ -98,6 +98,7 @@ func TestProblems(t *testing.T) {
 		{"boolean for one of", "name: a\ncolour: true\n", `f.yaml:2:9: colour must be a string, not the boolean true; write one of Red, Green`},
 		{"text for list", "name: a\ntags: x\n", `f.yaml:2:7: tags must be a list, not "x"`},
 		{"number in list", "name: a\ntags:\n- x\n- 2\n", `f.yaml:4:3: tags[1] must be a string, not the number 2; write "2", with the quotes`},
+		{"text for object", "-----BEGIN PRIVATE KEY-----\n", "f.yaml:1:1: the document must be an object, not a text"},
 		{"list for object", "- a\n", "f.yaml:1:1: the document must be an object, not a list"},
 		{"merge key", "name: a\ninner:\n  <<: {text: b}\n", "f.yaml:3:3: property names of inner must be plain text; write the properties out"},
 		{"not YAML", "name: a\n  x: [\n", "f.yaml:2:1: not valid YAML: mapping values are not allowed in this context; check the indentation, and put a text with a colon in it into quotes"},
@@ -105,7 +106,7 @@ func TestProblems(t *testing.T) {
 		{"control character", "name: ä\a\n", "f.yaml:1:8: there is a control character, U+0007; take it out, or write it as \\xNN in double quotes"},
 		{"byte order mark inside", "\ufeffname: a\n\ufeffcount: 1\n", "f.yaml:2:1: there is a byte order mark inside the text; take it out"},
 		{"tab", "name: a\ninner:\n \ttext: b\n", "f.yaml:3:2: not valid YAML: found character that cannot start any token; indent with blanks, not with tabs"},
-		{"unknown anchor", "name: a\ntags: [*b]\n", "f.yaml:2:8: not valid YAML: unknown anchor 'b' referenced; put a text that begins with * into quotes"},
+		{"unknown anchor", "name: a\ntags: [*b]\n", "f.yaml:2:8: not valid YAML: unknown anchor; put a text that begins with * into quotes"},
 		{"number in quotes", "name: a\ncount: '3'\n", `f.yaml:2:8: count must be a whole number, not "3"; write 3, without the quotes`},
 		{"several, in order", "x: 1\ncount: 0\nname: 1\n",
 			"f.yaml:1:1: unknown property x; write one of name, count, on, colour, tags, any, inner\n" +

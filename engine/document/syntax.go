@@ -74,6 +74,7 @@ func (r *Reader) syntax(err error, data []byte) {
 				pos = Position{strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')}
 			}
 		}
+		text = "unknown anchor" // its name may be a password that was to be in quotes
 		hint = "put a text that begins with * into quotes"
 	case strings.Contains(text, "did not find expected key"), strings.Contains(text, "block"):
 		hint = "check the indentation"

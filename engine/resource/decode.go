@@ -111,6 +111,9 @@ func (d *decoder) object(file File, n document.Node) {
 	if v := apiVersion.Text(); !slices.Contains(k.Versions(), v) {
 		apiVersion.Errorf("write "+k.Versions()[0], "%s is not of %s", k.Name, quoted(v))
 	}
+	if k.Name == "Secret" {
+		n = n.Hidden()
+	}
 	root := read(n, k.Root)
 	if meta, ok := d.meta(file, k.Name, root); ok {
 		d.decode(k.Name, meta, root)

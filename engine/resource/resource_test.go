@@ -560,6 +560,28 @@ func TestSecretsDontPrint(t *testing.T) {
 	}
 }
 
+// What is wrong with a Secret is said without saying what is in it.
+func TestProblemsDontTellSecrets(t *testing.T) {
+	const head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"text for the data", head + "stringData: hunter2\n", "s.yaml:4:13: stringData must be an object, not a text"},
+		{"number", head + "stringData: {password: 4711}\n", "s.yaml:4:24: stringData.password must be a string, not a number; write it with quotes"},
+		{"boolean", head + "stringData: {password: true}\n", "s.yaml:4:24: stringData.password must be a string, not a boolean; write it with quotes"},
+		{"date", head + "stringData: {password: 2020-01-01}\n", "s.yaml:4:24: stringData.password must be a string, not a date; write it with quotes"},
+		{"alias", head + "stringData: {password: *hunter2}\n", "s.yaml:4:24: not valid YAML: unknown anchor; put a text that begins with * into quotes"},
+		{"not base64", head + "data: {password: hunter2!}\n", "s.yaml:4:18: data.password is not base64; write it in base64; a Secret's stringData and a ConfigMap's data take plain text"},
+		{"in a List", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: hunter2}\n", "s.yaml:4:67: items[0].stringData must be an object, not a text"},
+		{"no object", "hunter2\n", "s.yaml:1:1: the document must be an object, not a text"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, problems := resource.ParseFiles(resource.File{Name: "s.yaml", Data: []byte(tt.text)})
+			if err := problems.Err(); err == nil || err.Error() != tt.want {
+				t.Errorf("Err() = %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
