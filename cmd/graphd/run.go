@@ -79,7 +79,7 @@ are read again when their files change.`,
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "`FILE` with the certificate to serve TLS with, and those between it and its authority, PEM")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "`FILE` with the certificate's key, PEM")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token that clients have to show")
-	flags.StringVar(&f.dataDir, "data-dir", "graphd-data", "folder for what has to outlive the process")
+	flags.StringVar(&f.dataDir, "data-dir", "graphd-data", "folder for what has to outlive the process; one graphd at a time uses it")
 	f.log.add(cmd, "info")
 	return cmd
 }
@@ -133,6 +133,11 @@ func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	unlock, err := wiring.LockData(f.dataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	files := newWatch(f.files)
 	objects, err := f.open(logger)
 	if err != nil {

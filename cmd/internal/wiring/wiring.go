@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/uuid"
 
 	"github.com/wasm-graph/graphd/engine/component"
@@ -96,6 +97,24 @@ func Windows(dataDir string) func(resource.Key) (window.Store, error) {
 	return func(key resource.Key) (window.Store, error) {
 		return disk.Open(filepath.Join(dataDir, "windows", key.Namespace, key.Name+".db"))
 	}
+}
+
+// LockData has the data folder to itself until the returned function is called, or the process
+// ends. The folder is made if it isn't there. Two graphds with one folder would be one to
+// brokers, who let only the latest of two clients with the same name be connected, and would
+// undo what was applied to the other.
+func LockData(dataDir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("wiring: make data folder: %w", err)
+	}
+	lock := flock.New(filepath.Join(dataDir, "lock"), flock.SetPermissions(0o600))
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("wiring: lock data folder: %w", err)
+	case !locked:
+		return nil, fmt.Errorf("another graphd runs with the data folder %s; give this one another --data-dir", dataDir)
+	}
+	return lock.Unlock, nil
 }
 
 // Node returns the id of this node, a UUID that is kept in the data folder: it

@@ -51,6 +51,26 @@ func TestNodeKeepsItsID(t *testing.T) {
 	}
 }
 
+func TestLockData(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "data")
+	unlock, err := wiring.LockData(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wiring.LockData(dir); err == nil || !strings.Contains(err.Error(), dir+"; give this one another --data-dir") {
+		t.Errorf("LockData() of a folder in use = %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err = wiring.LockData(dir); err != nil {
+		t.Fatalf("LockData() of a folder that is free again: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestArtifactsAreRelativeToTheirEndpoint(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"simple.yaml": "graph", "temperature.wasm": "component"} {
