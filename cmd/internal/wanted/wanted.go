@@ -295,12 +295,43 @@ func (s *Store) Delete(refs []Ref, dry bool) ([]Change, error) {
 	}
 	set, problems := check(s.config.File, s.files, kept)
 	if err := faults(set, problems); err != nil {
-		return nil, err
+		return nil, s.needed(err, kept)
 	}
 	if dry {
 		return changes, nil
 	}
 	return changes, s.keep(kept)
+}
+
+// needed says of the faults that deleting objects would make, in the file of those that are
+// kept, whose they are: the file is ours, and its places say little to who deletes. What an
+// object refers to in several places is said once.
+func (s *Store) needed(err error, kept []*Object) error {
+	var found *FaultError
+	if !errors.As(err, &found) {
+		return err
+	}
+	said := map[string]bool{}
+	var problems document.Problems
+	for _, p := range found.Problems {
+		var of *Object
+		for _, o := range kept {
+			if p.File == s.config.File && o.line < p.Line && (of == nil || o.line > of.line) {
+				of = o
+			}
+		}
+		if of != nil {
+			p = &document.Problem{
+				Severity: p.Severity, File: p.File, Position: p.Position,
+				Message: fmt.Sprintf("%s would be left with a fault: %s", of.Ref, p.Message), Hint: "delete that, too, or change it first",
+			}
+		}
+		if !said[p.Message] {
+			problems = append(problems, p)
+		}
+		said[p.Message] = true
+	}
+	return &FaultError{problems}
 }
 
 // keep writes the applied objects down, and takes them.

@@ -237,7 +237,7 @@ func TestDelete(t *testing.T) {
 	var faults *wanted.FaultError
 	var file *wanted.FileError
 	var missing *wanted.NotFoundError
-	if _, err := s.Delete([]wanted.Ref{ref("DataflowEndpoint", "other")}, false); !errors.As(err, &faults) || !strings.Contains(err.Error(), "applied.yaml:18:59: there is no DataflowEndpoint") {
+	if _, err := s.Delete([]wanted.Ref{ref("DataflowEndpoint", "other")}, false); !errors.As(err, &faults) || !strings.Contains(err.Error(), "applied.yaml:18:59: Dataflow two would be left with a fault: there is no DataflowEndpoint") {
 		t.Errorf("what something refers to: %v", err)
 	}
 	if _, err := s.Delete([]wanted.Ref{ref("DataflowEndpoint", "broker")}, false); !errors.As(err, &file) {
