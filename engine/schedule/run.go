@@ -27,6 +27,7 @@ type run struct {
 	mute   bool // what is to be held of it is so already
 	gated  bool // what is sent waits for the commit
 	sent   bool // something was sent
+	passed bool // its claim went to what was sent last, which ended it
 
 	todo  []visit // the last is next
 	loss  loss
@@ -283,7 +284,9 @@ func (w *Worker) finish(ctx context.Context, r *run) {
 		case w.journal != nil:
 			w.remember(&r.arrival, r.sent)
 		}
-		w.release(r.claim)
+		if !r.passed {
+			w.release(r.claim)
+		}
 	case r.from != nil:
 		w.finishHeld(r)
 	default: // a result of the run before

@@ -132,6 +132,7 @@ type Worker struct {
 	quiet    bool      // it was told to pause, and nothing of it is under way
 	keeps    bool      // it has a window store
 	journal  *journal  // nil without one, or where an heir has it
+	spare    *ticket   // tickets taken from free, all at once
 
 	// Of what is inherited (see inherit.go):
 	unproven int           // windows that another version has begun
@@ -140,26 +141,27 @@ type Worker struct {
 
 	cut atomic.Bool // pausing, for who is in the middle of a batch
 
+	issued   atomic.Uint64 // tickets that were sent out; changed by the worker's goroutine
 	counters counters
 
-	mu       sync.Mutex // guards everything below
-	space    sync.Cond  // the inbox has become shorter, or the worker stops
-	sources  []source
-	inbox    []arrival
-	stopped  bool        // takes no more
-	ended    bool        // and what is held is to be fired
-	pausing  bool        // Run is to return between two messages
-	emptying bool        // and before, what is held is to come out
-	heir     *Worker     // has taken over
-	watching func(Event) // what watch is from the next batch on
-	ending   int         // sources that have ended
-	idle     bool        // the worker sleeps until woken
-	frontier progress.Time
-	local    hlc.Timestamp // the last stamp made here
-	inFlight int           // tickets out
-	free     *ticket
-	returned *ticket // undeliverable, waiting to be sent to the dead letters
-	failures logQuota
+	mu         sync.Mutex // guards everything below
+	space      sync.Cond  // the inbox has become shorter, or the worker stops
+	sources    []source
+	inbox      []arrival
+	stopped    bool        // takes no more
+	ended      bool        // and what is held is to be fired
+	pausing    bool        // Run is to return between two messages
+	emptying   bool        // and before, what is held is to come out
+	heir       *Worker     // has taken over
+	watching   func(Event) // what watch is from the next batch on
+	ending     int         // sources that have ended
+	idle       bool        // the worker sleeps until woken
+	frontier   progress.Time
+	local      hlc.Timestamp // the last stamp made here
+	handedBack uint64        // tickets that have come back; see Worker.issued
+	free       *ticket
+	returned   *ticket // undeliverable, waiting to be sent to the dead letters
+	failures   logQuota
 
 	wake chan struct{} // has room for one signal
 }
@@ -577,11 +579,11 @@ func (w *Worker) fetch() (work, done bool) {
 		if w.emptying && w.holding() {
 			return true, false
 		}
-		w.quiet = w.inFlight == 0 && w.underway == 0 && !w.pending()
+		w.quiet = w.inFlight() == 0 && w.underway == 0 && !w.pending()
 		w.idle = !w.quiet
 		return false, w.quiet
 	}
-	if w.stopped && w.inFlight == 0 && w.underway == 0 && (!w.ended || !w.holding()) && !w.pending() {
+	if w.stopped && w.inFlight() == 0 && w.underway == 0 && (!w.ended || !w.holding()) && !w.pending() {
 		return false, true
 	}
 	if w.ended && w.holding() {

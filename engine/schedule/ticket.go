@@ -5,6 +5,7 @@ package schedule
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/wasm-graph/graphd/engine/endpoint"
 	"github.com/wasm-graph/graphd/engine/message"
@@ -22,30 +23,38 @@ type ticket struct {
 	shared  bool // out's properties are those of another message
 	confirm func(error)
 	err     error // why the message can't be delivered
-	busy    bool
+	busy    atomic.Bool
 	next    *ticket // in the list of free or returned ones
 }
 
 // send gives m to the sink at n.
 func (w *Worker) send(ctx context.Context, n *node, m *message.Message) {
-	t := w.ticket(w.current.claim)
-	t.node, t.origin = n, w.current.origin
+	r := w.current
+	t := w.ticket(r.claim)
+	// Most messages end with the one that they become, which then keeps what they kept.
+	if len(r.todo) == 0 && r.arrival.message != nil && w.journal == nil {
+		r.passed = true
+	} else {
+		w.retain(r.claim)
+	}
+	t.node, t.origin = n, r.origin
 	if n.bare {
 		t.out, t.shared = *m, true
 	} else {
 		t.fill(m)
 	}
-	w.current.sent = true
+	r.sent = true
 	if w.watch != nil {
-		w.watch(Event{Kind: Sent, Operation: n.name, At: w.current.at, Origin: w.current.origin, Message: m})
+		w.watch(Event{Kind: Sent, Operation: n.name, At: r.at, Origin: r.origin, Message: m})
 	}
-	w.dispatch(ctx, t, w.current.gated)
+	w.dispatch(ctx, t, r.gated)
 }
 
 // sendDead sends origin, which was dropped, to the dead letters; gated: once the
 // current step is committed.
 func (w *Worker) sendDead(ctx context.Context, origin *message.Message, c claim, operation string, why reason, err error, gated bool) {
 	t := w.ticket(c)
+	w.retain(c)
 	t.node, t.origin = nil, origin
 	t.fill(origin)
 	t.out.Properties = append(t.out.Properties,
@@ -67,22 +76,29 @@ func (w *Worker) dispatch(ctx context.Context, t *ticket, gated bool) {
 	w.handOver(ctx, t)
 }
 
-// ticket returns a ticket that holds c.
+// ticket returns a ticket that will release c: the caller sees to it that it holds c.
 func (w *Worker) ticket(c claim) *ticket {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t := w.free
+	if w.spare == nil {
+		w.mu.Lock()
+		w.spare, w.free = w.free, nil
+		w.mu.Unlock()
+	}
+	t := w.spare
 	if t == nil {
 		t = &ticket{worker: w}
 		t.confirm = t.confirmed
 	} else {
-		w.free = t.next
+		w.spare = t.next
 	}
-	t.next, t.busy, t.claim = nil, true, c
-	w.inFlight++
-	w.hold(c)
+	t.next, t.claim = nil, c
+	t.busy.Store(true)
+	w.issued.Add(1)
 	return t
 }
+
+// inFlight is how many tickets are out; w.mu is held. Where the worker's goroutine doesn't
+// ask, there may be more by now.
+func (w *Worker) inFlight() uint64 { return w.issued.Load() - w.handedBack }
 
 // fill makes what is sent of m: m with its time as the property StampProperty.
 func (t *ticket) fill(m *message.Message) {
@@ -113,12 +129,12 @@ func (w *Worker) handOver(ctx context.Context, t *ticket) {
 
 // confirmed is called by the sink, from any goroutine, when it is done with t.
 func (t *ticket) confirmed(err error) {
+	if !t.busy.Swap(false) {
+		return // the sink has confirmed twice
+	}
 	w := t.worker
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !t.busy {
-		return // the sink has confirmed twice
-	}
 	switch {
 	case err != nil:
 		w.counters.undeliverable.Add(1)
@@ -156,10 +172,10 @@ func (w *Worker) discharge(t *ticket) {
 	}
 	clear(properties)
 	t.out, t.shared = message.Message{Properties: properties[:0]}, false
-	t.claim, t.origin, t.node, t.err, t.busy = claim{}, nil, nil, nil, false
+	t.claim, t.origin, t.node, t.err = claim{}, nil, nil, nil
 	t.next, w.free = w.free, t
-	w.inFlight--
-	if w.inFlight == 0 && (w.stopped || w.pausing) {
+	w.handedBack++
+	if w.inFlight() == 0 && (w.stopped || w.pausing) {
 		w.rouse()
 	}
 }
@@ -183,6 +199,13 @@ func (w *Worker) bury(ctx context.Context) {
 		w.mu.Unlock()
 		t = next
 	}
+}
+
+// retain adds a hold to c.
+func (w *Worker) retain(c claim) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold(c)
 }
 
 // hold adds a hold to c; w.mu is held.
