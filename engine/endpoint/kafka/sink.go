@@ -32,6 +32,10 @@ type Sink struct {
 
 	publications sync.Pool // those that are answered, to be used again
 
+	arrivals sync.Mutex     // taken with mu held, or alone
+	arrived  []*publication // guarded by arrivals: what the brokers have confirmed and nobody has looked at
+	news     chan struct{}  // there is something in arrived
+
 	handing    sync.Mutex // held while a record goes to the client; taken with mu held
 	mu         sync.Mutex
 	changed    sync.Cond          // room, connection, client or closed changed
@@ -43,7 +47,7 @@ type Sink struct {
 	closed     bool               // guarded by mu: nothing more is accepted
 	empty      chan struct{}      // closed when closed and nothing is left to confirm
 	confirming bool               // guarded by mu: somebody is calling done functions
-	answered   [64]*publication   // of whoever is confirming: those whose done functions are called
+	answered   [256]*publication  // of whoever is confirming: those whose done functions are called
 	suspects   int                // guarded by mu: publications to be sent again, alone
 	alone      bool               // guarded by mu: one of these is under way
 	failed     chan error         // why going on is pointless
@@ -108,6 +112,7 @@ func NewSink(config Config, topic string) (*Sink, error) {
 	s := &Sink{
 		config: config.withDefaults(), topic: topic,
 		empty: make(chan struct{}), failed: make(chan error, 1), full: make(chan struct{}, 1),
+		news: make(chan struct{}, 1),
 	}
 	s.window, s.budget = min(s.config.Batching.MaxMessages, maxRecords), maxBytes
 	if n := s.config.Batching.MaxBytes; n < usualBytes {
@@ -222,6 +227,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		}
 	})
 	helpers.Go(func() { s.hurry(online, client) })
+	helpers.Go(func() { s.confirmArrived(online) })
 	s.mu.Lock()
 	s.client = client
 	s.changed.Broadcast()
@@ -240,6 +246,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	disconnect()
 	helpers.Wait()
 	client.Close()
+	s.takeArrived()
 	if err != nil {
 		return fmt.Errorf("kafka: produce as %s: %w", s.config.ClientID, failure(err))
 	}
@@ -427,18 +434,29 @@ func (s *Sink) produce(client *kgo.Client, p *publication) {
 	client.Produce(context.Background(), &p.record, p.promise)
 }
 
-// answer takes what became of p.
+// answer takes what became of p. The client calls it for one record after another: those
+// of a batch are confirmed together, by confirmArrived.
 func (s *Sink) answer(p *publication, err error) {
+	if err == nil {
+		s.arrivals.Lock()
+		s.arrived = append(s.arrived, p)
+		first := len(s.arrived) == 1
+		s.arrivals.Unlock()
+		if first {
+			select {
+			case s.news <- struct{}{}:
+			default:
+			}
+		}
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.markArrived()
 	if p.alone {
 		s.alone = false
 	}
 	switch {
-	case err == nil:
-		p.answered = true
-		s.stats.sent.Add(1)
-		s.stats.bytes.Add(uint64(len(p.record.Value)))
 	case s.client == nil || errors.Is(err, kgo.ErrClientClosed):
 		return // nobody knows
 	case errors.Is(err, kerr.MessageTooLarge) && !p.alone:
@@ -454,6 +472,45 @@ func (s *Sink) answer(p *publication, err error) {
 	}
 	s.confirm()
 	s.retry()
+}
+
+// confirmArrived confirms what has arrived until ctx ends.
+func (s *Sink) confirmArrived(ctx context.Context) {
+	for {
+		select {
+		case <-s.news:
+			s.takeArrived()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeArrived confirms what has arrived.
+func (s *Sink) takeArrived() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.markArrived()
+	s.confirm()
+	s.retry()
+}
+
+// markArrived marks what has arrived as answered. The caller holds mu.
+func (s *Sink) markArrived() {
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
+	bytes := 0
+	for i, p := range s.arrived {
+		if p.alone {
+			s.alone = false
+		}
+		p.answered = true
+		bytes += len(p.record.Value)
+		s.arrived[i] = nil
+	}
+	s.stats.sent.Add(uint64(len(s.arrived)))
+	s.stats.bytes.Add(uint64(bytes))
+	s.arrived = s.arrived[:0]
 }
 
 // blamesRecord reports whether err is about what one record is, so that others may do
@@ -482,6 +539,7 @@ func (s *Sink) retry() {
 	r := oldest.record // the client has written into it
 	oldest.record = kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
 	s.produce(s.client, oldest)
+	s.ebb() // it waits for no others
 }
 
 // refuse answers p with why it can never be delivered. The caller holds mu.
