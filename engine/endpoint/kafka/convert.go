@@ -36,17 +36,38 @@ var eventPrefixes = [...]string{"ce_", "ce-"}
 // errExpired says that a message outlived its expiry inside the graph.
 var errExpired = errors.New("message has expired")
 
-// decoder makes messages of records.
+// decoder makes messages of records, for one goroutine.
 type decoder struct {
+	settlers []*settler // empty, with room
+	slab     []slot     // for the next messages
+
 	millis int64  // the last timestamp, which many records share
 	text   string // of it; empty: there was none
 }
 
+// slot is room for a message and for what most have for properties. A few are made at
+// once; those that are kept for long keep the others.
+type slot struct {
+	message    message.Message
+	properties [2]message.Property
+}
+
+const slabSize = 16
+
 // decode makes a message of a record that arrived at now, and returns how much of it
 // could not be kept. It takes over the record's slices.
 func (c *decoder) decode(r *kgo.Record, now time.Time) (m *message.Message, omitted int) {
-	m = &message.Message{Kind: message.Data, Topic: r.Topic, Payload: r.Value}
-	properties := make([]message.Property, 0, len(r.Headers)+2)
+	if len(c.slab) == 0 {
+		c.slab = make([]slot, slabSize)
+	}
+	slot := &c.slab[0]
+	c.slab = c.slab[1:]
+	m = &slot.message
+	*m = message.Message{Kind: message.Data, Topic: r.Topic, Payload: r.Value}
+	properties := slot.properties[:0]
+	if most := len(r.Headers) + 2; most > cap(properties) {
+		properties = make([]message.Property, 0, most)
+	}
 	add := func(key string, value []byte) {
 		text := string(value)
 		if !isText(key) || !isText(text) {

@@ -56,6 +56,7 @@ type Source struct {
 	changed    sync.Cond                // committed or lost of a partition changed, or stopped
 	partitions map[placement]*partition // guarded by mu: those that are ours
 	stopped    bool                     // guarded by mu: nothing more will be emitted
+	settlers   []*settler               // guarded by mu: those that nobody has
 	dirty      chan struct{}            // something can be committed
 
 	committing sync.Mutex // held while offsets are committed, so that none goes back
@@ -86,6 +87,13 @@ type partition struct {
 type place struct {
 	kgo.EpochOffset
 	settled bool
+}
+
+// settler settles one delivery, and is used again for another.
+type settler struct {
+	partition *partition
+	number    uint64
+	settle    func()
 }
 
 // SourceStats counts what a source did since it was made.
@@ -329,19 +337,23 @@ func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, 
 	if !s.secure(ctx, client, p, records[0]) {
 		return 0
 	}
-	number, n := s.admit(p, records)
+	settlers := s.admit(p, records, c.settlers[:0])
+	records = records[:len(settlers)]
 	now := time.Now()
-	for i, r := range records[:n] {
+	bytes := 0
+	for _, r := range records {
+		bytes += len(r.Value)
+	}
+	s.stats.received.Add(uint64(len(records)))
+	s.stats.bytes.Add(uint64(bytes))
+	for i, r := range records {
 		m, omitted := c.decode(r, now)
-		number := number + uint64(i)
 		d := endpoint.Delivery{
 			Message:     m,
-			Settle:      func() { s.settle(p, number) },
+			Settle:      settlers[i].settle,
 			Position:    p.position(r),
 			Redelivered: r.Offset < p.until,
 		}
-		s.stats.received.Add(1)
-		s.stats.bytes.Add(uint64(len(r.Value)))
 		if omitted > 0 {
 			s.stats.omitted.Add(uint64(omitted))
 		}
@@ -350,13 +362,15 @@ func (s *Source) deliver(ctx context.Context, client *kgo.Client, p *partition, 
 		}
 		emit(d)
 	}
-	return n
+	clear(settlers) // they may be used for others
+	c.settlers = settlers
+	return len(records)
 }
 
 // admit waits for room for the first of some records, takes note of those that there is
-// room for, and returns the number of the first delivery, and how many they are: none
-// where the partition is not ours any more, or the emission has ended.
-func (s *Source) admit(p *partition, records []*kgo.Record) (first uint64, n int) {
+// room for, and appends what settles each of them to settlers: none where the partition is
+// not ours any more, or the emission has ended.
+func (s *Source) admit(p *partition, records []*kgo.Record, settlers []*settler) []*settler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := records[0]
@@ -369,17 +383,30 @@ func (s *Source) admit(p *partition, records []*kgo.Record) (first uint64, n int
 		s.changed.Wait()
 	}
 	if s.stopped || p.lost {
-		return 0, 0
+		return settlers
 	}
-	first = p.first + uint64(len(p.unsettled))
 	for _, r := range records {
 		if r.Offset-p.committed >= Window {
 			break
 		}
+		settlers = append(settlers, s.settler(p, p.first+uint64(len(p.unsettled))))
 		p.unsettled = append(p.unsettled, place{EpochOffset: kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}})
-		n++
 	}
-	return first, n
+	return settlers
+}
+
+// settler returns what settles the delivery of that number. The caller holds mu.
+func (s *Source) settler(p *partition, number uint64) *settler {
+	last := len(s.settlers) - 1
+	if last < 0 {
+		t := &settler{partition: p, number: number}
+		t.settle = func() { s.settle(t) }
+		return t
+	}
+	t := s.settlers[last]
+	s.settlers = s.settlers[:last]
+	t.partition, t.number = p, number
+	return t
 }
 
 // secure commits the place of a partition's first record where the group had none: a
@@ -433,9 +460,14 @@ func slots(p placement) uint64 {
 }
 
 // settle marks a delivery as safe. What is settled from the oldest on can be committed.
-func (s *Source) settle(p *partition, number uint64) {
+func (s *Source) settle(t *settler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p, number := t.partition, t.number
+	t.partition = nil
+	if len(s.settlers) < Window {
+		s.settlers = append(s.settlers, t)
+	}
 	if p.lost {
 		return // it comes again, to whoever has the partition now
 	}
