@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,11 +18,23 @@ const lookEvery = time.Second
 
 // watch notices that files of resources have changed. It compares what is there with
 // what was taken last, so that nothing that happens in between can be missed. Files are
-// told apart by name, size and time of change; they aren't read.
+// told apart by name, size, time of change and what the system calls the same file; they
+// aren't read.
 type watch struct {
 	paths []string
-	taken string // as they were when they were taken
-	last  string // as they were at the last look
+	taken sight // as they were when they were taken
+	last  sight // as they were at the last look
+}
+
+// sight is how files are.
+type sight struct {
+	text  string // names, sizes, times, and errors
+	files []os.FileInfo
+}
+
+// same reports whether nothing has changed between two looks.
+func (s sight) same(other sight) bool {
+	return s.text == other.text && slices.EqualFunc(s.files, other.files, os.SameFile)
 }
 
 // newWatch returns a watch of files and folders that are taken now.
@@ -42,9 +55,9 @@ func (w *watch) take() {
 // as taken then.
 func (w *watch) changed() bool {
 	now := w.look()
-	settled := now == w.last
+	settled := now.same(w.last)
 	w.last = now
-	if now == w.taken || !settled {
+	if now.same(w.taken) || !settled {
 		return false
 	}
 	w.taken = now
@@ -52,7 +65,8 @@ func (w *watch) changed() bool {
 }
 
 // look describes the files as they are.
-func (w *watch) look() string {
+func (w *watch) look() sight {
+	var s sight
 	var b strings.Builder
 	for _, path := range w.paths {
 		files, err := resource.Files(path)
@@ -66,7 +80,9 @@ func (w *watch) look() string {
 				continue
 			}
 			fmt.Fprintln(&b, file, info.Size(), info.ModTime().UnixNano())
+			s.files = append(s.files, info)
 		}
 	}
-	return b.String()
+	s.text = b.String()
+	return s
 }

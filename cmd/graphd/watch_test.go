@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -46,6 +47,13 @@ func TestWatch(t *testing.T) {
 	}
 	want(false, "it may be half")
 	want(true, "another time")
+	// Another one of that size and time, as links are swapped.
+	other := file + ".other"
+	if err := errors.Join(os.WriteFile(other, []byte("two and a half"), 0o644), os.Chtimes(other, later, later), os.Rename(other, file)); err != nil {
+		t.Fatal(err)
+	}
+	want(false, "it may be half")
+	want(true, "another file")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/wasm-graph/graphd/engine/plan"
 	"github.com/wasm-graph/graphd/engine/processor"
 	"github.com/wasm-graph/graphd/engine/resource"
+	"github.com/wasm-graph/graphd/engine/topic"
 	"github.com/wasm-graph/graphd/engine/window"
 )
 
@@ -406,11 +407,11 @@ func (b *bound) checkDeadLetter(where string) *document.Problem {
 }
 
 // comesBack reports that a source of the graph would read what is published to a topic.
-func (b *bound) comesBack(name, topic string) error {
+func (b *bound) comesBack(name, to string) error {
 	for _, from := range b.graph.Sources {
 		for _, filter := range from.Topics {
-			if name == from.Endpoint && resource.Matches(filter, topic) {
-				return fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, topic)
+			if name == from.Endpoint && topic.Matches(filter, to) {
+				return fmt.Errorf("the graph would read what it drops: its source's filter %q matches the topic %q", filter, to)
 			}
 		}
 	}

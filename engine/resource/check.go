@@ -112,7 +112,7 @@ func loops(filter, text string) bool {
 		return false // reported already
 	}
 	to := template.Filter()
-	return Matches(filter, to) || strings.ContainsAny(to, "+#") && topic.Overlap(unshared(filter), to)
+	return topic.Matches(filter, to) || strings.ContainsAny(to, "+#") && topic.Overlap(topic.Unshared(filter), to)
 }
 
 // walker follows connections from node to node.
@@ -185,33 +185,4 @@ func (g *DataflowGraph) place(name string) document.Position {
 		}
 	}
 	return g.Place
-}
-
-// unshared returns the filter of a shared subscription, $share/GROUP/FILTER or, as
-// it may also be written here, $shared/GROUP/FILTER.
-func unshared(filter string) string {
-	for _, prefix := range []string{"$share/", "$shared/"} {
-		if rest, ok := strings.CutPrefix(filter, prefix); ok {
-			_, filter, _ := strings.Cut(rest, "/")
-			return filter
-		}
-	}
-	return filter
-}
-
-// Matches reports whether an MQTT topic filter, shared or not, selects a topic.
-func Matches(filter, topic string) bool {
-	f, t := strings.Split(unshared(filter), "/"), strings.Split(topic, "/")
-	if strings.HasPrefix(topic, "$") && (f[0] == "#" || f[0] == "+") {
-		return false
-	}
-	for i, level := range f {
-		if level == "#" {
-			return true
-		}
-		if i >= len(t) || level != "+" && level != t[i] {
-			return false
-		}
-	}
-	return len(f) == len(t)
 }

@@ -175,8 +175,8 @@ func (d *decoder) source(g *DataflowGraph, name string, n, s value) Source {
 				"Event Grid has no shared subscriptions, by which the %d instances of the profile %s would divide what comes", count, g.Profile)
 		}
 		for _, f := range topics.items {
-			if e != nil && !e.shares() && f.ok && unshared(f.text) != f.text {
-				f.Warnf("write "+unshared(f.text), "Event Grid has no shared subscriptions")
+			if e != nil && !e.shares() && f.ok && topic.Unshared(f.text) != f.text {
+				f.Warnf("write "+topic.Unshared(f.text), "Event Grid has no shared subscriptions")
 			}
 		}
 		if e != nil && g.RequestPersistence && e.MQTT.SessionExpiry == 0 {
@@ -241,7 +241,7 @@ func checkFilter(filter string) error {
 			}
 		}
 	}
-	if filter = unshared(filter); filter == "" {
+	if filter = topic.Unshared(filter); filter == "" {
 		return errors.New("it is empty")
 	}
 	levels := strings.Split(filter, "/")
@@ -277,7 +277,7 @@ func checkKafkaSource(e *DataflowEndpoint, endpoint, topics value) {
 // levels returns how many levels the topics have that a filter selects; false where
 // that differs.
 func levels(filter string) (int, bool) {
-	all := strings.Split(strings.Trim(unshared(filter), "/"), "/")
+	all := strings.Split(strings.Trim(topic.Unshared(filter), "/"), "/")
 	return len(all), !slices.Contains(all, "#")
 }
 

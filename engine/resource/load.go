@@ -19,8 +19,8 @@ import (
 const MaxSize = 8 << 20
 
 // Load reads the objects in files and folders and checks them. Of a folder it
-// reads every *.yaml, *.yml and *.json file in it, not those in folders below. The
-// set may be used if the problems' Err is nil. The error is one of reading.
+// reads every *.yaml, *.yml and *.json file in it, not those in folders below. A file
+// without a byte in it is an error. The set may be used if the problems' Err is nil. The error is one of reading.
 func Load(paths ...string) (*Set, document.Problems, error) {
 	files, err := ReadFiles(paths...)
 	if err != nil {
@@ -92,14 +92,19 @@ func Files(path string) ([]string, error) {
 		// A mounted ConfigMap is a folder of links.
 		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue
+			if _, err := os.Lstat(name); err != nil {
+				continue // it has just gone
+			}
+			return nil, fmt.Errorf("%s is a link to nothing", name)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if info.Mode().IsRegular() {
-			files = append(files, name)
+		// It may stand where a file was, whose objects are not to vanish because of that.
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a file; rename it, if it is none of resources", name)
 		}
+		files = append(files, name)
 	}
 	if len(files) == 0 {
 		return nil, errors.New("the folder has no *.yaml, *.yml or *.json file")
@@ -119,6 +124,9 @@ func readFile(name string) ([]byte, error) {
 	}
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("more than %d bytes", MaxSize)
+	}
+	if len(data) == 0 { // so is what a full disk leaves, and what is about to be written
+		return nil, errors.New("it is empty; remove it, or write a comment into it")
 	}
 	return data, nil
 }

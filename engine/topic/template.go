@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package topic is about the names of MQTT topics: where messages are published,
-// written as a template over the topic that each has.
+// written as a template over the topic that each has, and which of them a filter selects.
 package topic
 
 import (

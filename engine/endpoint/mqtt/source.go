@@ -32,7 +32,10 @@ type Source struct {
 
 	connected atomic.Bool
 	trouble   trouble
-	stats     struct{ received, bytes, redelivered, dropped, malformed, connections atomic.Uint64 }
+	stats     struct{ received, bytes, redelivered, dropped, malformed, stray, connections atomic.Uint64 }
+
+	selects  func(topic string) bool // whether a topic is asked for; nil: any may be
+	disowned map[string]bool         // topics of strays, of whoever serves the connection
 
 	mu      sync.Mutex
 	changed sync.Cond      // something for the emitter: queue, current or stopped changed
@@ -55,6 +58,7 @@ type SourceStats struct {
 	Redelivered uint64 // of these, marked by the broker as sent before
 	Dropped     uint64 // of these, QoS 0 messages for which the queue had no room
 	Malformed   uint64 // of these, that no broker may pass on, as with text that isn't UTF-8: refused
+	Stray       uint64 // of these, that the session was subscribed to under another configuration: dropped
 	Connections uint64 // connections made
 }
 
@@ -67,7 +71,7 @@ func NewSource(config Config, filters ...string) (*Source, error) {
 	if len(filters) == 0 {
 		return nil, fmt.Errorf("mqtt: configure client %s: no topic filter", config.ClientID)
 	}
-	s := &Source{config: config.withDefaults(), retired: make(chan struct{})}
+	s := &Source{config: config.withDefaults(), retired: make(chan struct{}), disowned: map[string]bool{}}
 	for _, text := range filters {
 		f, err := filter(text)
 		if err != nil {
@@ -83,6 +87,7 @@ func NewSource(config Config, filters ...string) (*Source, error) {
 		}
 		s.filters = append(s.filters, f)
 	}
+	s.selects = selects(s.filters)
 	s.changed.L = &s.mu
 	return s, nil
 }
@@ -100,6 +105,7 @@ func (s *Source) Stats() SourceStats {
 		Redelivered: s.stats.redelivered.Load(),
 		Dropped:     s.stats.dropped.Load(),
 		Malformed:   s.stats.malformed.Load(),
+		Stray:       s.stats.stray.Load(),
 		Connections: s.stats.connections.Load(),
 	}
 }
@@ -141,7 +147,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 // receive makes one connection and serves it to its end. It calls finish when the source
 // has retired.
 func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, error) {
-	r := &receiver{source: s}
+	r := &receiver{source: s, strays: make(chan string, 1)}
 	l, err := s.config.dial(ctx, r, false, nil)
 	if err != nil {
 		return 0, err
@@ -161,14 +167,19 @@ func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, err
 		}
 		s.connected.Store(true)
 		s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
-		select {
-		case <-s.retired:
-			if s.leave(ctx, l, r) {
-				finish()
+		for {
+			select {
+			case name := <-r.strays:
+				s.disown(ctx, l, r, name)
+			case <-s.retired:
+				if s.leave(ctx, l, r) {
+					finish()
+				}
+				return nil
+			case <-ctx.Done():
+				return nil
 			}
-		case <-ctx.Done():
 		}
-		return nil
 	})
 	if s.Connected() {
 		up = time.Since(l.since)
@@ -370,6 +381,7 @@ type receiver struct {
 	basePeer
 	source  *Source
 	resumed bool          // the broker still had our session; set before anything arrives
+	strays  chan string   // a topic that nobody has asked for
 	read    atomic.Uint64 // QoS 1 PUBLISHes so far, those in the batch included
 
 	// Only the reader touches these.
@@ -514,14 +526,15 @@ func (r *receiver) take(first byte, body []byte) error {
 		r.source.stats.redelivered.Add(1)
 	}
 	reason, err := checkText(p.message)
+	stray := false
 	if err != nil {
 		r.report(p.message, err)
-	} else {
+	} else if stray = r.stray(p.message.Topic); !stray {
 		r.source.stats.bytes.Add(uint64(len(p.message.Payload)))
 		r.batch = append(r.batch, r.arrival(&p))
 	}
 	if p.id != 0 {
-		r.duties = append(r.duties, acknowledgement{packet: p.id, settled: err != nil, reason: reason})
+		r.duties = append(r.duties, acknowledgement{packet: p.id, settled: err != nil || stray, reason: reason})
 		r.read.Add(1)
 	}
 	if len(r.batch) == maxBatch {
