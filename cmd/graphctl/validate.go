@@ -64,6 +64,9 @@ runs here and would be refused by Azure IoT Operations.`,
 			if len(f.resources) > 0 {
 				return f.runResources(cmd)
 			}
+			if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+				return &usageError{args[0] + " is a folder; name a graph definition in it, or write -f for a folder of resources"}
+			}
 			return f.run(cmd, args[0])
 		},
 	}

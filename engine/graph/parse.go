@@ -34,6 +34,10 @@ func Parse(file string, data []byte) (*Definition, document.Problems) {
 		r.Errorf(top, "", "the document is empty")
 		return nil, r.Problems()
 	}
+	if kind := documents[0].Peek("kind"); kind.Present() && documents[0].Peek("apiVersion").Present() {
+		kind.Errorf("check it with graphctl validate -f, and run it with graphctl apply -f", "this is a resource, not a graph definition")
+		return nil, r.Problems()
+	}
 	for _, more := range documents[1:] {
 		more.Errorf("keep one graph per file", "a second YAML document begins here")
 	}

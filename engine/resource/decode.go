@@ -85,6 +85,10 @@ func (d *decoder) decode(kind string, meta Meta, root value) {
 func (d *decoder) object(file File, n document.Node) {
 	name, apiVersion := n.Peek("kind"), n.Peek("apiVersion")
 	if !name.Present() || name.IsNull() || !apiVersion.Present() || apiVersion.IsNull() {
+		if n.Peek("moduleRequirements").Present() {
+			n.Errorf("check it with graphctl validate and its name alone, and have the artifact of a DataflowGraph refer to it", "this is a graph definition, not a resource")
+			return
+		}
 		o := n.Open()
 		o.Required("kind", "write kind: DataflowGraph, for one")
 		o.Required("apiVersion", "write apiVersion: "+Group+"/v1, or v1 for a ConfigMap or Secret")
