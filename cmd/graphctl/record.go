@@ -208,7 +208,21 @@ func (f *recordFlags) subscribe(ctx context.Context, stop context.CancelCauseFun
 	if err != nil {
 		return err
 	}
-	err = g.Run(ctx)
+	// Whether the broker was there is asked before the graph lets go of it.
+	var alone atomic.Bool
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		alone.Store(!source.Connected())
+		end()
+	})()
+	err = g.Run(running)
+	if err == nil && alone.Load() && tap.Messages() == 0 {
+		err = errors.New("the broker was not reached, so there is nothing in the recording")
+		if trouble := endpoint.Trouble(source); trouble != nil {
+			err = fmt.Errorf("%w: %w", err, trouble)
+		}
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}

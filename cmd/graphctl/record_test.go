@@ -268,6 +268,16 @@ func TestRecordUsage(t *testing.T) {
 	}
 }
 
+// TestRecordNothing: a broker that is never reached is no success.
+func TestRecordNothing(t *testing.T) {
+	var stderr bytes.Buffer
+	args := []string{"record", filepath.Join(t.TempDir(), "x.rec"), "--topic", "t", "--broker", "127.0.0.1:1", "--for", "50ms", "--log-level", "error"}
+	code := run(t.Context(), args, nil, io.Discard, &stderr)
+	if want := "the broker was not reached, so there is nothing in the recording"; code != exitFailed || !strings.Contains(stderr.String(), want) {
+		t.Errorf("exit code %d, %s; want %d, %s", code, &stderr, exitFailed, want)
+	}
+}
+
 // TestRecordAsSomebody: a broker sees the name, the password and the certificate that
 // flags name.
 func TestRecordAsSomebody(t *testing.T) {
