@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-graph/graphd/cmd/internal/api"
 	"github.com/wasm-graph/graphd/cmd/internal/wanted"
+	"github.com/wasm-graph/graphd/engine/document"
 	"github.com/wasm-graph/graphd/engine/resource"
 )
 
@@ -128,6 +131,9 @@ func readObjects(stdin io.Reader, paths []string) ([]api.ApplyFile, error) {
 			if len(text) > resource.MaxSize {
 				return nil, fmt.Errorf("standard input has more than %d bytes", resource.MaxSize)
 			}
+			if err := legible(path, text); err != nil {
+				return nil, err
+			}
 			here, err := os.Getwd()
 			if err != nil {
 				return nil, err
@@ -140,6 +146,9 @@ func readObjects(stdin io.Reader, paths []string) ([]api.ApplyFile, error) {
 			return nil, err
 		}
 		for _, file := range files {
+			if err := legible(file.Name, file.Data); err != nil {
+				return nil, err
+			}
 			absolute, err := filepath.Abs(file.Name)
 			if err != nil {
 				return nil, err
@@ -150,12 +159,23 @@ func readObjects(stdin io.Reader, paths []string) ([]api.ApplyFile, error) {
 	return all, nil
 }
 
+// legible refuses what is not UTF-8, and would be something else by the time graphd has it.
+func legible(name string, text []byte) error {
+	if utf8.Valid(text) {
+		return nil
+	}
+	r := document.NewReader(name)
+	r.Documents(text)
+	return r.Problems().Err()
+}
+
 // lookAgain is the time between two looks at what is waited for.
 const lookAgain = 100 * time.Millisecond
 
 // await waits until the graphs that were applied, and those that use what was applied, do
 // their work.
 func (f *applyFlags) await(ctx context.Context, client *api.Client, outcome *api.Outcome) error {
+	user := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	looks := time.NewTicker(lookAgain)
@@ -164,6 +184,8 @@ func (f *applyFlags) await(ctx context.Context, client *api.Client, outcome *api
 	for {
 		waits, err := unready(ctx, client, outcome.Items)
 		switch {
+		case user.Err() != nil:
+			return fmt.Errorf("interrupted: what was applied stays, but isn't ready: %s", cmp.Or(last, "nobody has looked yet"))
 		case ctx.Err() == context.DeadlineExceeded:
 			return fmt.Errorf("not ready after %v: %s", f.timeout, last)
 		case err != nil:

@@ -85,7 +85,7 @@ func newReferrers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "referrers REF",
 		Short:   "List what is attached to a graph or a component",
-		Long:    "Referrers lists the artifacts that refer to another: signatures, SBOMs, documents.\n\n" + referenceHelp,
+		Long:    "Referrers lists the artifacts that refer to another: SBOMs, documents, and signatures made\nwith --format bundle. Those of the other form are tags beside it, which \"graphctl verify\"\nreads and \"graphctl tags\" lists.\n\n" + referenceHelp,
 		Example: "  graphctl referrers ghcr.io/me/temperature:1.0.0 --artifact-type application/vnd.cyclonedx+json",
 		Args:    exactly("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -98,6 +98,9 @@ func newReferrers() *cobra.Command {
 				w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 				for _, r := range list {
 					fmt.Fprintf(w, "%s\t%s\n", r.Digest, oneLine(r.ArtifactType))
+				}
+				if len(list) == 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "nothing refers to %s\n", l)
 				}
 				err = w.Flush()
 				return b.String(), list, err

@@ -30,7 +30,9 @@ func newDelete() *cobra.Command {
 		Long: `Delete KIND NAME, or -f, removes objects that were applied: graphs among them are stopped
 once they have finished what they have taken. All of them are removed, or none: what
 something else refers to stays. An object in a file that graphd was started with is
-removed from that file instead. ` + kindHelp + `
+removed from that file instead.
+
+` + kindHelp + `
 
 ` + serverHelp + `
 
@@ -42,6 +44,10 @@ every tag that stands for the same digest. Not every registry lets itself be del
 			"  graphctl delete -f samples/temperature/resources\n" +
 			"  graphctl delete localhost:5000/temperature:1.0.0 --plain-http",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := apart(args)
+			if err != nil {
+				return err
+			}
 			switch {
 			case len(args) == 0 && len(f.files) == 0:
 				return &usageError{"missing argument KIND NAME, -f FILE or REF"}

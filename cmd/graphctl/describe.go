@@ -22,12 +22,24 @@ func newDescribe() *cobra.Command {
 		Short: "Show a resource of a graphd that runs, and what happened to it",
 		Long: `Describe shows all there is to know of an object: what is wanted of it, how it is and why,
 who uses it, and of a graph the artifacts it is made of, its operations with their counts,
-and what happened to it lately. ` + kindHelp + `
+and what happened to it lately.
+
+` + kindHelp + `
 
 ` + serverHelp,
 		Example: "  graphctl describe graph complex\n  graphctl describe endpoint broker -n plant",
-		Args:    exactly("KIND", "NAME"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			args, err := apart(args)
+			if err != nil {
+				return err
+			}
+			return exactly("KIND", "NAME")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := apart(args)
+			if err != nil {
+				return err
+			}
 			k, err := kindOf(args[0])
 			if err != nil {
 				return err
@@ -73,7 +85,7 @@ func description(o *api.Object, events []history.Event) (string, error) {
 	field("Namespace", o.Metadata.Namespace)
 	field("Kind", o.Kind)
 	if s.Applied {
-		field("Source", "applied from "+s.Source+", "+age(o.Metadata.Created)+" ago")
+		field("Source", "applied from "+sourceOf(s)+", "+age(o.Metadata.Created)+" ago")
 	} else {
 		field("Source", s.Source+", written "+age(o.Metadata.Created)+" ago")
 	}

@@ -30,7 +30,9 @@ func newGet() *cobra.Command {
 		Use:   "get [KIND [NAME ...]]",
 		Short: "List the resources of a graphd that runs, and how they are",
 		Long: `Get lists objects of a kind, or of all kinds, and how they are: those in the files that
-graphd was started with, and those that were applied. ` + kindHelp + `
+graphd was started with, and those that were applied.
+
+` + kindHelp + `
 
 -o yaml and json show the objects themselves, which can be applied again, and -o name only
 names. Of a Secret only the sizes of its values are shown.
@@ -52,6 +54,10 @@ names. Of a Secret only the sizes of its values are shown.
 func (f *getFlags) run(cmd *cobra.Command, args []string) error {
 	if !slices.Contains([]string{"table", "wide", "yaml", "json", "name"}, f.format) {
 		return &usageError{fmt.Sprintf("invalid argument %q for --output; want table, wide, yaml, json or name", f.format)}
+	}
+	args, err := apart(args)
+	if err != nil {
+		return err
 	}
 	kinds := api.Kinds()
 	var names []string
@@ -96,11 +102,11 @@ func (f *getFlags) run(cmd *cobra.Command, args []string) error {
 			fmt.Fprintf(cmd.ErrOrStderr(), "graphctl: graphd doesn't take over its files, and goes on with what they were: %s\n", list.Refused)
 		}
 	}
-	return f.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), objects, len(names) == 1)
+	return f.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), kinds, objects, len(names) == 1)
 }
 
-// print prints objects; single says that one was asked for by its name.
-func (f *getFlags) print(w, stderr io.Writer, objects []*api.Object, single bool) error {
+// print prints objects of kinds; single says that one was asked for by its name.
+func (f *getFlags) print(w, stderr io.Writer, kinds []api.Kind, objects []*api.Object, single bool) error {
 	switch f.format {
 	case "name":
 		for _, o := range objects {
@@ -131,11 +137,14 @@ func (f *getFlags) print(w, stderr io.Writer, objects []*api.Object, single bool
 		return nil
 	}
 	if len(objects) == 0 {
-		where := " in namespace " + f.namespace.name
+		what, where := "nothing", " in namespace "+f.namespace.name+"; -A looks into all"
+		if len(kinds) == 1 {
+			what = "no " + kinds[0].Name
+		}
 		if f.namespace.all {
 			where = ""
 		}
-		fmt.Fprintf(stderr, "there is nothing%s\n", where)
+		fmt.Fprintf(stderr, "there is %s%s\n", what, where)
 		return nil
 	}
 	text := ""
@@ -219,7 +228,7 @@ func (f *getFlags) row(o *api.Object) []string {
 		row = append(row, h.Reason, someOf(s.UsedBy), age(o.Metadata.Created))
 	}
 	if f.format == "wide" {
-		row = append(row, s.Source, printable(h.Message))
+		row = append(row, sourceOf(s), printable(h.Message))
 	}
 	return row
 }
@@ -248,11 +257,18 @@ func stateOf(s *api.Status) string {
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
+// roomy are widths of columns that most of what is in them fits into.
+var roomy = map[string]int{"NAMESPACE": len("azure-iot-operations"), "STATUS": len("Unavailable"), "REASON": len("DataflowMqttSourceConnectionFailed"), "IN": 7, "OUT": 7}
+
 // follow shows objects and what changes of them, until it is interrupted.
 func (f *getFlags) follow(cmd *cobra.Command, client *api.Client, k api.Kind, names []string) error {
 	w := cmd.OutOrStdout()
+	t := table{rows: [][]string{f.head(k)}}
 	if f.format == "table" || f.format == "wide" {
-		t := table{rows: [][]string{f.head(k)}}
+		// What comes later is to stand below its head, and a line can't be made wider.
+		for _, column := range t.rows[0] {
+			t.widths = append(t.widths, roomy[column])
+		}
 		fmt.Fprint(w, t.String())
 	}
 	err := client.Watch(cmd.Context(), k, f.namespace.chosen(), func(c api.Change) error {
@@ -280,7 +296,7 @@ func (f *getFlags) follow(cmd *cobra.Command, client *api.Client, k api.Kind, na
 		if c.Type == api.Deleted {
 			row[slices.Index(f.head(k), "STATUS")] = "Deleted"
 		}
-		t := table{rows: [][]string{row}}
+		t.rows = [][]string{row}
 		_, err := fmt.Fprint(w, t.String())
 		return err
 	})

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -77,9 +78,9 @@ func (f *namespaceFlag) chosen() string {
 }
 
 // kindHelp says what kinds are called.
-const kindHelp = `KIND is DataflowGraph, Dataflow, DataflowEndpoint, RegistryEndpoint, DataflowProfile,
-ConfigMap or Secret, in any case, singular or plural; or, for short, graph, df, endpoint,
-registry, profile and cm.`
+const kindHelp = `KIND is DataflowGraph, Dataflow, DataflowEndpoint,
+RegistryEndpoint, DataflowProfile, ConfigMap or Secret, in any case, singular or plural; or,
+for short, graph, df, endpoint, registry, profile and cm. KIND/NAME is KIND NAME.`
 
 // serverHelp says where graphd is.
 const serverHelp = `graphd is asked on this machine at its usual port, unless --graphd or $GRAPHD says
@@ -102,6 +103,53 @@ func kindOf(name string) (api.Kind, error) {
 	return api.Kind{}, &usageError{text}
 }
 
+// apart takes KIND/NAME, as get -o name prints it, apart: the result begins with the kind, and
+// names follow. All have to be of one kind. Other arguments stay as they are.
+func apart(args []string) ([]string, error) {
+	if len(args) == 0 || !hasKind(args[0]) {
+		return args, nil
+	}
+	first, _, _ := strings.Cut(args[0], "/")
+	k, err := kindOf(first)
+	if err != nil {
+		return nil, err
+	}
+	split := []string{first}
+	for _, arg := range args {
+		kind, name, _ := strings.Cut(arg, "/")
+		if other, ok := api.FindKind(kind); !ok || other.Name != k.Name || name == "" {
+			return nil, &usageError{"unexpected argument " + arg + "; after " + args[0] + " all are " + first + "/NAME"}
+		}
+		split = append(split, name)
+	}
+	return split, nil
+}
+
+// hasKind reports whether an argument is KIND/NAME.
+func hasKind(arg string) bool {
+	kind, _, found := strings.Cut(arg, "/")
+	_, known := api.FindKind(kind)
+	return found && known
+}
+
+// graphName returns the name in GRAPH, which may be KIND/NAME.
+func graphName(arg string) string {
+	if kind, name, found := strings.Cut(arg, "/"); found {
+		if k, ok := api.FindKind(kind); ok && runs(k.Name) {
+			return name
+		}
+	}
+	return arg
+}
+
+// sourceOf says where an object is from.
+func sourceOf(s *api.Status) string {
+	if dir, ok := strings.CutSuffix(s.Source, string(filepath.Separator)+"-"); ok && s.Applied {
+		return "standard input in " + dir
+	}
+	return s.Source
+}
+
 // age says how long ago something was, in one unit or two.
 func age(since time.Time) string {
 	d := time.Since(since)
@@ -119,19 +167,21 @@ func age(since time.Time) string {
 }
 
 // table is lines of columns, for people.
-type table struct{ rows [][]string }
+type table struct {
+	rows   [][]string
+	widths []int // of columns at least; String makes them wider
+}
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // String aligns the columns. Empty cells are shown as a dash.
 func (t *table) String() string {
-	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 1)
+			if i == len(t.widths) {
+				t.widths = append(t.widths, 1)
 			}
-			widths[i] = max(widths[i], len([]rune(cell)))
+			t.widths[i] = max(t.widths[i], len([]rune(cell)))
 		}
 	}
 	var b strings.Builder
@@ -141,7 +191,7 @@ func (t *table) String() string {
 			if cell == "" {
 				cell = "-"
 			}
-			line += cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+3)
+			line += cell + strings.Repeat(" ", t.widths[i]-len([]rune(cell))+3)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}

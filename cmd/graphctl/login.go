@@ -131,9 +131,10 @@ func hideInput(terminal *os.File) (show func()) {
 func newLogout() *cobra.Command {
 	var out outputFlag
 	cmd := &cobra.Command{
-		Use:   "logout HOST",
-		Short: "Forget the credentials of a registry",
-		Args:  exactly("HOST"),
+		Use:     "logout HOST",
+		Short:   "Forget the credentials of a registry",
+		Example: "  graphctl logout ghcr.io",
+		Args:    exactly("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err

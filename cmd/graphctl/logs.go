@@ -3,7 +3,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,9 +36,13 @@ error, has all of it.
 			if err := output.check(); err != nil {
 				return err
 			}
-			if since < 0 {
+			switch {
+			case since < 0:
 				return &usageError{"--since is not negative"}
+			case options.Tail < 0 && cmd.Flags().Changed("tail"):
+				return &usageError{"--tail is not negative"}
 			}
+			graph := graphName(args[0])
 			if since > 0 {
 				options.Since = time.Now().Add(-since)
 			}
@@ -44,12 +51,17 @@ error, has all of it.
 				return err
 			}
 			defer client.Close()
-			kind, err := client.FindGraph(cmd.Context(), namespace.name, args[0])
+			kind, err := client.FindGraph(cmd.Context(), namespace.name, graph)
 			if err != nil {
 				return err
 			}
+			if options.Operation != "" {
+				if err := hasOperation(cmd.Context(), client, kind, namespace.name, graph, options.Operation); err != nil {
+					return err
+				}
+			}
 			var last uint64
-			err = client.Log(cmd.Context(), kind, namespace.name, args[0], options, func(l history.Line) error {
+			err = client.Log(cmd.Context(), kind, namespace.name, graph, options, func(l history.Line) error {
 				if options.Operation == "" && last > 0 && l.Number > last+1 {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%d lines came too fast\n", l.Number-last-1)
 				}
@@ -67,11 +79,28 @@ error, has all of it.
 	namespace.add(cmd)
 	output.add(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&options.Follow, "follow", false, "go on, and show what is logged from now on")
+	flags.BoolVarP(&options.Follow, "follow", "f", false, "go on, and show what is logged from now on")
 	flags.IntVar(&options.Tail, "tail", -1, "`N` of the latest lines to show, instead of all")
 	flags.DurationVar(&since, "since", 0, "`DURATION` to look back at most")
 	flags.StringVar(&options.Operation, "operation", "", "`NAME` of the operation whose lines are shown, instead of all")
 	return cmd
+}
+
+// hasOperation returns an error where a graph that runs has no such operation, whose lines
+// nobody would ever see.
+func hasOperation(ctx context.Context, client *api.Client, kind api.Kind, namespace, graph, operation string) error {
+	o, err := client.Get(ctx, kind, namespace, graph)
+	if err != nil || o.Status == nil || len(o.Status.Operations) == 0 {
+		return err
+	}
+	var names []string
+	for _, op := range o.Status.Operations {
+		names = append(names, op.Name)
+	}
+	if slices.Contains(names, operation) {
+		return nil
+	}
+	return fmt.Errorf("%s %s has no operation %q; it has %s", kind.Name, graph, operation, strings.Join(names, ", "))
 }
 
 // operationText is what a line says, after the operation that says it.

@@ -8,7 +8,23 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
+
+// TestExamples: help that has no example is hard to begin with.
+func TestExamples(t *testing.T) {
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, verb := range cmd.Commands() {
+			if verb.Example == "" && verb.Name() != "version" {
+				t.Errorf("%s --help has no example", verb.CommandPath())
+			}
+			visit(verb)
+		}
+	}
+	visit(newRoot())
+}
 
 // TestSecondInterrupt interrupts a command that reads what never ends, and so does
 // not heed the first interrupt.

@@ -18,8 +18,10 @@ func newNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Begin something new",
-		Args:  noVerb,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  graphctl new operator celsius --kind map\n" +
+			"  graphctl build celsius",
+		Args: noVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newNewOperator())
 	return cmd

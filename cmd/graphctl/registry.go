@@ -20,8 +20,10 @@ func newRegistry() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "registry",
 		Short: "Keep artifacts on this machine",
-		Args:  noVerb,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  graphctl registry serve --dir artifacts\n" +
+			"  graphctl copy oci-layout:build/layout http://127.0.0.1:5000/",
+		Args: noVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newRegistryServe())
 	return cmd

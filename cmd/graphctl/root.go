@@ -3,10 +3,12 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasm-graph/graphd/cmd/internal/buildinfo"
 	"github.com/wasm-graph/graphd/internal/nearest"
 )
 
@@ -14,14 +16,18 @@ import (
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "graphctl",
+		Version:       buildinfo.Line("graphctl"), // for --version
 		Short:         "Make, check and run data flow graphs and their operators",
 		Args:          noVerb,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return &usageError{parsing.ReplaceAllString(err.Error(), ": ")}
+	})
 	root.AddCommand(
 		newApply(),
 		newAttach(),
@@ -56,6 +62,9 @@ func newRoot() *cobra.Command {
 	)
 	return root
 }
+
+// parsing is what Go's own parsers put before what they have against a flag's value.
+var parsing = regexp.MustCompile(`: (?:strconv\.\w+: parsing "[^"]*"|time): `)
 
 // usageError is a command line that can't be understood.
 type usageError struct{ text string }

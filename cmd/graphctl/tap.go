@@ -46,12 +46,13 @@ a recording of it, with which graphctl replay repeats it as it was.
 			if err := output.check(); err != nil {
 				return err
 			}
+			graph := graphName(args[0])
 			client, err := graphd.client()
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			kind, err := client.FindGraph(cmd.Context(), namespace.name, args[0])
+			kind, err := client.FindGraph(cmd.Context(), namespace.name, graph)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ a recording of it, with which graphctl replay repeats it as it was.
 			if len(args) > 1 {
 				node = args[1]
 			}
-			p, err := client.Tap(cmd.Context(), kind, namespace.name, args[0], instance, node)
+			p, err := client.Tap(cmd.Context(), kind, namespace.name, graph, instance, node)
 			if err != nil {
 				return err
 			}

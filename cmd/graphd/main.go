@@ -28,10 +28,12 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "graphd",
+		Version:       buildinfo.Line("graphd"), // for --version
 		Short:         "Run data flow graphs of WebAssembly components",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(newRunCommand(), newDemoCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wasm-graph/graphd/cmd/internal/history"
@@ -133,6 +134,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		var inner *url.Error
 		if errors.As(err, &inner) {
 			err = inner.Err
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("ask graphd at %s: %w; \"graphd run\" starts one, and --graphd says where another is", c.server, err)
 		}
 		return nil, fmt.Errorf("ask graphd at %s: %w", c.server, err)
 	}

@@ -222,7 +222,14 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request, t target) error {
 			err = spool.flush(w)
 		}
 	}
-	logger.Info("tap ends", "messages", tap.Messages(), "reason", err)
+	reason := "the graph has ended"
+	switch {
+	case r.Context().Err() != nil:
+		reason = "the client has gone"
+	case err != nil:
+		reason = err.Error()
+	}
+	logger.Info("tap ends", "messages", tap.Messages(), "reason", reason)
 	return nil
 }
 

@@ -118,7 +118,7 @@ func (e *NotFoundError) Error() string { return "there is no " + e.String() }
 var ErrPath = errors.New("the path of what is to be applied is not absolute")
 
 // ErrEmpty says that there was nothing to apply.
-var ErrEmpty = errors.New("there is no object in it")
+var ErrEmpty = errors.New("there is no object in what was given")
 
 // Config is what a Store needs.
 type Config struct {
