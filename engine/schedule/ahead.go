@@ -40,11 +40,14 @@ func (w *Worker) entrances() []*node {
 		return list
 	}
 	for place, i := range w.plan.Sources {
-		to := w.nodes[i].outputs[0]
-		if len(to) != 1 || inputs[to[0]] != 1 {
+		n := w.next(i, inputs)
+		for n >= 0 && w.nodes[n].kind == operator.Concatenate { // the border of a graph in a graph
+			n = w.next(n, inputs)
+		}
+		if n < 0 {
 			continue
 		}
-		switch n := &w.nodes[to[0]]; n.kind {
+		switch n := &w.nodes[n]; n.kind {
 		case operator.Map, operator.Filter, operator.Branch:
 			if len(n.slots) == 1 {
 				list[place] = n
@@ -52,6 +55,16 @@ func (w *Worker) entrances() []*node {
 		}
 	}
 	return list
+}
+
+// next returns the node that gets everything from node i and nothing else; negative where
+// there is none. inputs are how many connections go to each node.
+func (w *Worker) next(i int, inputs []int) int {
+	to := w.nodes[i].outputs[0]
+	if len(to) != 1 || inputs[to[0]] != 1 {
+		return -1
+	}
+	return to[0]
 }
 
 // foresee asks the operator at the entrance about the first of the arrivals that come
