@@ -59,7 +59,18 @@ type codec struct {
 	resource int
 	// border is the payload size from which on it is passed as a buffer.
 	border int
+	// slab is room for the next results of up to two properties, which most have. They are
+	// made a few at once; one that is kept for long keeps the others.
+	slab []slot
 }
+
+// slot is room for a message and two properties.
+type slot struct {
+	message    message.Message
+	properties [2]message.Property
+}
+
+const slabSize = 4
 
 // expectMessage announces the allocations that lowerMessage will make, in its order.
 func (c *codec) expectMessage(f *abi.Frame, m *message.Message) {
@@ -248,7 +259,7 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32, like *message.Message) (m 
 	if x[0] == caseMessage {
 		n = le.Uint32(x[92:])
 	}
-	m, props := newMessage(n)
+	m, props := c.newMessage(n)
 	if like.Kind != message.Data {
 		like = &message.Message{} // not all that it says was lowered
 	}
@@ -305,21 +316,16 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32, like *message.Message) (m 
 }
 
 // newMessage returns a message and, where they are few, room for its n properties: both
-// are one allocation.
-func newMessage(n uint32) (*message.Message, []message.Property) {
+// are one allocation, or a part of one.
+func (c *codec) newMessage(n uint32) (*message.Message, []message.Property) {
 	switch n {
-	case 1:
-		m := &struct {
-			message.Message
-			properties [1]message.Property
-		}{}
-		return &m.Message, m.properties[:]
-	case 2:
-		m := &struct {
-			message.Message
-			properties [2]message.Property
-		}{}
-		return &m.Message, m.properties[:]
+	case 0, 1, 2:
+		if len(c.slab) == 0 {
+			c.slab = make([]slot, slabSize)
+		}
+		s := &c.slab[0]
+		c.slab = c.slab[1:]
+		return &s.message, s.properties[:n:n]
 	case 3, 4:
 		m := &struct {
 			message.Message
