@@ -161,10 +161,14 @@ func isText(s string) bool {
 	return len(s) <= math.MaxUint16 && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
-// encode makes r, which is zero but for room in its headers, a record of m for topic at
-// now. Values of headers are put behind text, which is returned. The error is errExpired
+// encode makes r, which is zero but for room in its headers, a record of m for topic; the
+// clock is looked at where something depends on it. Values of headers are put behind text, which is returned. The error is errExpired
 // where m is not worth sending any more.
-func (c *Config) encode(r *kgo.Record, text []byte, m *message.Message, topic string, now time.Time) ([]byte, error) {
+func (c *Config) encode(r *kgo.Record, text []byte, m *message.Message, topic string, clock func() time.Time) ([]byte, error) {
+	var now time.Time
+	if m.Time.Millis == 0 || m.Envelope != nil || c.CloudEvents == CreateOrRemap {
+		now = clock()
+	}
 	if e := m.Envelope; e != nil && !e.Expires.IsZero() && !now.Before(e.Expires) {
 		return text, errExpired
 	}

@@ -108,7 +108,7 @@ func TestEncode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := fmt.Sprint(tt.message)
 			got := &kgo.Record{Headers: headers()}
-			if _, err := tt.config.encode(got, nil, &tt.message, "to", now); err != nil {
+			if _, err := tt.config.encode(got, nil, &tt.message, "to", func() time.Time { return now }); err != nil {
 				t.Fatal(err)
 			}
 			tt.want.Topic = "to"
@@ -121,7 +121,7 @@ func TestEncode(t *testing.T) {
 		})
 	}
 	m := message.Message{Envelope: &message.Envelope{Expires: now}}
-	if _, err := (&Config{}).encode(new(kgo.Record), nil, &m, "to", now); !errors.Is(err, errExpired) {
+	if _, err := (&Config{}).encode(new(kgo.Record), nil, &m, "to", func() time.Time { return now }); !errors.Is(err, errExpired) {
 		t.Errorf("an expired message: %v", err)
 	}
 }

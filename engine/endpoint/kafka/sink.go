@@ -30,11 +30,10 @@ type Sink struct {
 	budget int // their bytes
 	stats  struct{ sent, bytes, retried, refused, expired atomic.Uint64 }
 
-	publications sync.Pool // those that are answered, to be used again
-
 	arrivals sync.Mutex     // taken with mu held, or alone
 	arrived  []*publication // guarded by arrivals: what the brokers have confirmed and nobody has looked at
 	news     chan struct{}  // there is something in arrived
+	unused   []*publication // guarded by arrivals: to be used again
 
 	handing    sync.Mutex // held while a record goes to the client; taken with mu held
 	mu         sync.Mutex
@@ -73,22 +72,31 @@ const usualText = 4 << 10
 
 // publication returns an empty one.
 func (s *Sink) publication() *publication {
-	if p, ok := s.publications.Get().(*publication); ok {
+	s.arrivals.Lock()
+	if last := len(s.unused) - 1; last >= 0 {
+		p := s.unused[last]
+		s.unused = s.unused[:last]
+		s.arrivals.Unlock()
 		return p
 	}
+	s.arrivals.Unlock()
 	p := new(publication)
 	p.promise = func(_ *kgo.Record, err error) { s.answer(p, err) }
 	return p
 }
 
-// recycle gives a publication back that nobody uses any more.
-func (s *Sink) recycle(p *publication) {
-	if cap(p.text) > usualText {
-		p.text = nil
+// recycle gives publications back that nobody uses any more.
+func (s *Sink) recycle(list ...*publication) {
+	for _, p := range list {
+		if cap(p.text) > usualText {
+			p.text = nil
+		}
+		clear(p.record.Headers)
+		*p = publication{record: kgo.Record{Headers: p.record.Headers[:0]}, text: p.text[:0], promise: p.promise}
 	}
-	clear(p.record.Headers)
-	*p = publication{record: kgo.Record{Headers: p.record.Headers[:0]}, text: p.text[:0], promise: p.promise}
-	s.publications.Put(p)
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
+	s.unused = append(s.unused, list...)
 }
 
 // SinkStats counts what a sink did since it was made.
@@ -362,7 +370,7 @@ func (s *Sink) Send(ctx context.Context, m *message.Message, done func(error)) e
 	p := s.publication()
 	p.done = done
 	var err error
-	if p.text, err = s.config.encode(&p.record, p.text, m, topic, time.Now()); err == nil && s.topic == "" {
+	if p.text, err = s.config.encode(&p.record, p.text, m, topic, time.Now); err == nil && s.topic == "" {
 		if err = CheckTopic(topic); err != nil {
 			err = fmt.Errorf("topic %q: %w", topic, err)
 		}
@@ -570,11 +578,11 @@ func (s *Sink) confirm() {
 		}
 		s.queue = s.queue[n:]
 		s.mu.Unlock()
-		for i, p := range s.answered[:n] {
+		for _, p := range s.answered[:n] {
 			p.done(p.err)
-			s.recycle(p)
-			s.answered[i] = nil
 		}
+		s.recycle(s.answered[:n]...)
+		clear(s.answered[:n])
 		s.mu.Lock()
 		s.flood()
 		s.changed.Broadcast()
