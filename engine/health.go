@@ -84,7 +84,7 @@ func (e End) String() string {
 // Ends returns how the sources are, and then the sinks, by place in the plan; the one for
 // dead letters, if there is one, comes last.
 func (g *Graph) Ends() []End {
-	var all []End
+	all := make([]End, 0, len(g.config.Sources)+len(g.config.Sinks)+1)
 	for i, s := range g.config.Sources {
 		all = append(all, g.end(len(all), EndName{false, g.operation(g.config.Plan.Sources[i])}, s))
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -185,8 +186,8 @@ func (d *Deployment) survey() []Status {
 	if d.set == nil {
 		return nil
 	}
-	users := map[object][]view{}
-	var all []Status
+	users := map[object]*summary{}
+	all := make([]Status, 0, len(d.set.Graphs)+len(d.set.Endpoints)+len(d.set.Profiles)+len(d.set.Registries))
 	for _, key := range d.set.GraphKeys() {
 		g := d.set.Graphs[key]
 		s := d.graphStatus(g)
@@ -196,7 +197,7 @@ func (d *Deployment) survey() []Status {
 		}
 	}
 	use := func(kind string, key resource.Key) {
-		all = append(all, Status{Kind: kind, Key: key, Health: together(users[object{kind, key}])})
+		all = append(all, Status{Kind: kind, Key: key, Health: users[object{kind, key}].health()})
 	}
 	for key := range d.set.Endpoints {
 		use(DataflowEndpointKind, key)
@@ -210,13 +211,14 @@ func (d *Deployment) survey() []Status {
 	slices.SortFunc(all, func(a, b Status) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	seen := make(map[object]Health, len(all))
 	for n := range all {
 		of := object{all[n].Kind, all[n].Key}
 		all[n].Health = all[n].Health.after(d.healths[of], now)
-		seen[of] = all[n].Health
+		d.healths[of] = all[n].Health
 	}
-	d.healths = seen
+	if len(d.healths) > len(all) { // some are wanted no more
+		maps.DeleteFunc(d.healths, func(_ object, h Health) bool { return !h.Updated.Equal(now) })
+	}
 	return all
 }
 
@@ -230,20 +232,22 @@ func (d *Deployment) graphStatus(g *resource.DataflowGraph) Status {
 		s.Health = Health{State: engine.Unknown, Message: "its mode is Disabled"}
 		return s
 	}
-	var views []view
-	for number, c := range d.conditions[g.Key] {
+	instances := d.conditions[g.Key]
+	var of summary
+	for number, c := range instances {
+		if len(instances) == 1 && !c.retiring {
+			s.Health, s.Changing = c.health, c.want.changing()
+			return s
+		}
 		s.Instances = append(s.Instances, InstanceStatus{number, c.retiring, c.health})
 		if !c.retiring {
 			s.Changing = s.Changing || c.want.changing()
-			views = append(views, view{number, fmt.Sprintf("instance %d", number), c.health})
+			of.add(view{number, fmt.Sprintf("instance %d", number), c.health})
 		}
 	}
 	slices.SortFunc(s.Instances, func(a, b InstanceStatus) int { return a.Instance - b.Instance })
-	if s.Health = together(views); len(views) == 0 {
+	if s.Health = of.health(); of.views == 0 {
 		s.Health.Message = "it does not run"
-	}
-	if len(s.Instances) == 1 && len(views) == 1 {
-		s.Health, s.Instances = s.Instances[0].Health, nil
 	}
 	return s
 }
@@ -255,30 +259,40 @@ type view struct {
 	Health
 }
 
-// together is how something is that several see. What is neither well for all nor
-// unavailable to all is degraded.
-func together(views []view) Health {
-	slices.SortStableFunc(views, func(a, b view) int { return cmp.Or(a.order-b.order, cmp.Compare(a.user, b.user)) })
-	if len(views) == 0 {
+// summary is what several see of a resource; nil: nobody does.
+type summary struct {
+	views, available, unavailable int
+	worst                         view // the first, by order and user, of those where somebody has to look most
+}
+
+func (s *summary) add(v view) {
+	s.views++
+	switch v.State {
+	case engine.Available:
+		s.available++
+	case engine.Unavailable:
+		s.unavailable++
+	}
+	if s.views == 1 || cmp.Or(severity(s.worst.State)-severity(v.State), v.order-s.worst.order, cmp.Compare(v.user, s.worst.user)) < 0 {
+		s.worst = v
+	}
+}
+
+// health is how the resource is. What is neither well for all nor unavailable to all is
+// degraded.
+func (s *summary) health() Health {
+	if s == nil || s.views == 0 {
 		return Health{State: engine.Unknown, Message: "nothing that runs uses it"}
 	}
-	count := map[engine.State]int{}
-	worst := views[0]
-	for _, v := range views {
-		count[v.State]++
-		if severity(v.State) > severity(worst.State) {
-			worst = v
-		}
-	}
-	h := Health{State: worst.State, Reason: worst.Reason, Message: worst.Message}
-	if h.State == engine.Unavailable && count[h.State] < len(views) {
+	h := Health{State: s.worst.State, Reason: s.worst.Reason, Message: s.worst.Message}
+	if h.State == engine.Unavailable && s.unavailable < s.views {
 		h.State = engine.Degraded
 	}
 	if h.Message != "" {
-		h.Message = worst.user + ": " + h.Message
+		h.Message = s.worst.user + ": " + h.Message
 	}
-	if worse := len(views) - count[engine.Available]; len(views) > 1 && worse > 0 {
-		h.Message += fmt.Sprintf(" (%d of %d)", worse, len(views))
+	if worse := s.views - s.available; s.views > 1 && worse > 0 {
+		h.Message += fmt.Sprintf(" (%d of %d)", worse, s.views)
 	}
 	return h
 }
@@ -289,12 +303,16 @@ func severity(s engine.State) int {
 }
 
 // see adds what a graph's instances see of what it uses. The caller holds mu.
-func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s Status) {
+func (d *Deployment) see(users map[object]*summary, g *resource.DataflowGraph, s Status) {
 	add := func(kind, name, user string, h Health) {
 		of := object{kind, resource.Key{Namespace: g.Namespace, Name: name}}
-		users[of] = append(users[of], view{0, user, h})
+		if users[of] == nil {
+			users[of] = &summary{}
+		}
+		users[of].add(view{0, user, h})
 	}
-	add(DataflowProfileKind, g.Profile, s.Kind+" "+g.Name, s.Health)
+	name := s.Kind + " " + g.Name
+	add(DataflowProfileKind, g.Profile, name, s.Health)
 	registries := map[string]bool{}
 	for _, n := range g.Graphs {
 		if h := s.Health; !registries[n.Registry] {
@@ -302,7 +320,7 @@ func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s S
 			if h.Reason != ModuleDownloadFailed && h.State != engine.Unknown {
 				h = Health{State: engine.Available} // whatever else is wrong
 			}
-			add(RegistryEndpointKind, n.Registry, s.Kind+" "+g.Name, h)
+			add(RegistryEndpointKind, n.Registry, name, h)
 		}
 	}
 	endpoints := map[engine.EndName]string{}
@@ -313,7 +331,7 @@ func (d *Deployment) see(users map[object][]view, g *resource.DataflowGraph, s S
 		endpoints[engine.EndName{Sink: true, Operation: n.Name}] = n.Endpoint
 	}
 	for number, c := range d.conditions[g.Key] {
-		user := s.Kind + " " + g.Name
+		user := name
 		if len(s.Instances) > 1 {
 			user += fmt.Sprintf(" instance %d", number)
 		}

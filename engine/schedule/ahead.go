@@ -76,6 +76,9 @@ func (w *Worker) foresee(ctx context.Context, next []arrival) {
 	if n == nil || len(next) == 1 || w.watch != nil {
 		return
 	}
+	if w.foreseen == nil {
+		w.foreseen = make([]answer, mostAhead)
+	}
 	began := w.clock.Now()
 	for i := range next[:min(len(next), mostAhead)] {
 		a := &next[i]

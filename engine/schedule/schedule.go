@@ -112,17 +112,17 @@ type Worker struct {
 
 	// Only the worker's goroutine touches these.
 	nodes    []node
-	timed    []int             // indexes of the delays and accumulates
-	clocked  bool              // somebody needs the frontier; changed under mu
-	watch    func(Event)       // nil: nobody watches
-	batch    []arrival         // being worked on
-	sequel   []arrival         // the part of batch not worked on yet
-	entrance []*node           // by place of a source: who is asked ahead; see entrances
-	ahead    []answer          // of the entrance, about the arrivals that come next
-	foreseen [mostAhead]answer // where ahead is kept
-	gathered []entry           // taken off a page
-	recalled int               // how many of these were in the store only
-	runs     []run             // a ring, from oldest on as many as are underway
+	timed    []int       // indexes of the delays and accumulates
+	clocked  bool        // somebody needs the frontier; changed under mu
+	watch    func(Event) // nil: nobody watches
+	batch    []arrival   // being worked on
+	sequel   []arrival   // the part of batch not worked on yet
+	entrance []*node     // by place of a source: who is asked ahead; see entrances
+	ahead    []answer    // of the entrance, about the arrivals that come next
+	foreseen []answer    // where ahead is kept; nil: nobody was asked yet
+	gathered []entry     // taken off a page
+	recalled int         // how many of these were in the store only
+	runs     []run       // a ring, from oldest on as many as are underway
 	oldest   int
 	underway int
 	current  *run      // being worked on

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -74,19 +75,26 @@ func (r *renewal) schedule(next time.Time) {
 	}
 }
 
-// due returns the channel of the timer.
-func (r *renewal) due() <-chan time.Time {
-	if r.timer == nil {
-		return nil
-	}
-	return r.timer.C
-}
-
 // accepted says that the broker has answered an authentication. It does not block.
 func (r *renewal) accepted() {
 	select {
 	case r.success <- struct{}{}:
 	default: // nobody asked
+	}
+}
+
+// start renews the token beside the reading, where there is anything to renew, until stop
+// is called, which waits for it.
+func (r *renewal) start(ctx context.Context, l *link) (stop func()) {
+	if r.timer == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() { r.run(ctx, l) })
+	return func() {
+		cancel()
+		ended.Wait()
 	}
 }
 

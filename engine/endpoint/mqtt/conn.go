@@ -48,7 +48,8 @@ type taker interface {
 // conn makes few system calls of many small packets. Reads are buffered. Writes
 // append to a buffer and return; one goroutine sends what has gathered, so the
 // busier the connection, the more packets go out at once, and an idle one waits
-// for nothing.
+// for nothing. That goroutine stays where messages pass; for what else is written now and
+// then, one comes and goes.
 //
 // A packet of the client library's reaches Write in several pieces: the packet encoder
 // locks the connection around them, because conn is a sync.Locker. Write must be called
@@ -64,6 +65,8 @@ type conn struct {
 	err     error  // guarded by mu: why nothing can be sent any more
 	readErr error  // guarded by mu: why nothing can be read any more
 	orderly bool   // guarded by mu: the last packet was written, the peer will close
+	sender  bool   // guarded by mu: there is one
+	busy    bool   // guarded by mu: it stays
 
 	accused atomic.Bool // nothing of the peer is believed any more
 
@@ -73,14 +76,13 @@ type conn struct {
 	passing int        // guarded by reading: bytes that are left of a packet that is the client library's
 
 	wake   chan struct{} // holds one token while pending or err changed
-	sent   chan struct{} // closed when the sender has ended
+	sent   chan struct{} // closed when nothing will be sent any more
 	closer sync.Once
 }
 
-// newConn returns a conn over c, on which no packet may have more than maxPacket bytes,
-// and starts its sender, which ends with Close.
+// newConn returns a conn over c, on which no packet may have more than maxPacket bytes.
 func newConn(c net.Conn, maxPacket int, drained func()) *conn {
-	w := &conn{
+	return &conn{
 		Conn:      c,
 		maxPacket: maxPacket,
 		input:     input{from: c},
@@ -88,20 +90,20 @@ func newConn(c net.Conn, maxPacket int, drained func()) *conn {
 		wake:      make(chan struct{}, 1),
 		sent:      make(chan struct{}),
 	}
-	go w.send()
-	return w
 }
 
 // Lock begins a packet.
 func (c *conn) Lock() { c.mu.Lock() }
 
-// Unlock ends a packet: the sender may have it.
+// Unlock ends a packet, or whatever else the sender is to see. It ends with Close.
 func (c *conn) Unlock() {
+	there := c.sender
+	c.sender = true
 	c.mu.Unlock()
-	c.signal()
-}
-
-func (c *conn) signal() {
+	if !there {
+		go c.send()
+		return
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -205,6 +207,7 @@ func (c *conn) Write(p []byte) (int, error) {
 // writePackets sends whole packets that answer the peer. Errors show when reading.
 func (c *conn) writePackets(p []byte) {
 	c.Lock()
+	c.busy = true
 	unread := len(c.pending) > maxUnread
 	if !unread {
 		_, _ = c.Write(p)
@@ -219,6 +222,7 @@ func (c *conn) writePackets(p []byte) {
 func (c *conn) writePacket(p []byte) error {
 	c.Lock()
 	defer c.Unlock()
+	c.busy = true
 	_, err := c.Write(p)
 	return err
 }
@@ -230,17 +234,19 @@ func (c *conn) full() bool {
 	return len(c.pending)+c.sending >= highWater
 }
 
-// send sends what gathers in pending until the connection is closed or fails.
+// send sends what gathers in pending until the connection is closed or fails; while it
+// isn't busy, until there is no more.
 func (c *conn) send() {
-	defer close(c.sent)
 	var batch []byte
-	for range c.wake {
+	for {
 		// Whoever is about to write more goes first. Where nobody is, this takes no time.
 		runtime.Gosched()
 		c.mu.Lock()
 		batch, c.pending = c.pending, batch[:0]
 		c.sending = len(batch)
-		failed := c.err != nil
+		failed, busy := c.err != nil, c.busy
+		c.sender = failed || busy || len(batch) > 0
+		ends := !c.sender
 		c.mu.Unlock()
 
 		if len(batch) > 0 {
@@ -253,6 +259,7 @@ func (c *conn) send() {
 			c.mu.Unlock()
 			if err != nil {
 				c.Conn.Close() // wakes the reader, which reports the loss
+				close(c.sent)
 				return
 			}
 			if c.drained != nil {
@@ -260,10 +267,17 @@ func (c *conn) send() {
 			}
 		}
 		if failed {
+			close(c.sent)
+			return
+		}
+		if ends {
 			return
 		}
 		if cap(batch) > keepBuffer {
 			batch = nil
+		}
+		if busy {
+			<-c.wake
 		}
 	}
 }
@@ -287,8 +301,7 @@ func (c *conn) Close() error {
 		if c.err == nil {
 			c.err = net.ErrClosed
 		}
-		c.mu.Unlock()
-		c.signal()
+		c.Unlock()
 		<-c.sent
 		if orderly {
 			c.linger()
@@ -323,8 +336,7 @@ func (c *conn) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
-	c.mu.Unlock()
-	c.signal()
+	c.Unlock()
 	c.Conn.Close() // wakes the reader
 }
 

@@ -10,7 +10,7 @@ import (
 // A read buffer begins small, for there may be thousands of connections that nothing
 // much comes on, and grows where reads fill it.
 const (
-	firstInput = 4 << 10
+	firstInput = 1 << 10
 	mostInput  = 64 << 10
 )
 

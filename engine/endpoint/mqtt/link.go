@@ -46,6 +46,7 @@ type link struct {
 	shared    bool
 	pinged    atomic.Bool // it has not answered yet
 	renewal   renewal
+	errands   errands
 	last      atomic.Bool // the session is to end with the connection
 }
 
@@ -160,31 +161,26 @@ func (c Config) userProperties() []packets.User {
 
 // serve reads until the connection is lost, and returns the reason; or until ctx ends:
 // then it sends what is left and a DISCONNECT that keeps the session, and returns nil.
-// Meanwhile it runs beside, where that isn't nil, until ctx, or the context that it is
-// given, ends. Its error ends the connection in good order, and is returned.
-func (l *link) serve(ctx context.Context, beside func(context.Context) error) error {
-	working, stop := context.WithCancel(ctx)
-	defer stop()
+// The first errand is begin, where that isn't nil; its error ends the connection in good
+// order, and is returned.
+func (l *link) serve(ctx context.Context, begin func() error) error {
 	closing := context.AfterFunc(ctx, l.close)
-	var companions sync.WaitGroup
 	var failure error
-	if beside != nil {
-		companions.Go(func() {
-			if failure = beside(working); failure != nil {
+	if begin != nil {
+		l.errands.add(func() {
+			if failure = begin(); failure != nil {
 				l.close()
 			}
 		})
 	}
-	if l.renewal.due() != nil {
-		companions.Go(func() { l.renewal.run(working, l) })
-	}
+	renewed := l.renewal.start(ctx, l)
 	quiet := l.keep()
 	l.read()
 	quiet()
-	l.peer.lost() // first, since who asks is to hear of it before anything else
-	stop()
+	l.peer.lost()
 	l.conn.Close()
-	companions.Wait()
+	l.errands.finish()
+	renewed()
 	switch {
 	case !closing():
 		return nil
@@ -192,6 +188,53 @@ func (l *link) serve(ctx context.Context, beside func(context.Context) error) er
 		return failure
 	}
 	return fmt.Errorf("mqtt: connection lost: %w", l.cause())
+}
+
+// errands are what is done beside the reading, one after another, by a goroutine that is
+// there while there are any. Those that talk with the broker end where the connection does.
+type errands struct {
+	mu    sync.Mutex
+	queue []func() // guarded by mu
+	under bool     // guarded by mu: one is under way
+	over  bool     // guarded by mu
+	ended sync.WaitGroup
+}
+
+// add has f done; not, where the connection has ended. It does not block.
+func (e *errands) add(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return
+	}
+	e.queue = append(e.queue, f)
+	if !e.under {
+		e.under = true
+		e.ended.Go(e.run)
+	}
+}
+
+func (e *errands) run() {
+	for {
+		e.mu.Lock()
+		if len(e.queue) == 0 {
+			e.queue, e.under = nil, false
+			e.mu.Unlock()
+			return
+		}
+		f := e.queue[0]
+		e.queue = e.queue[1:]
+		e.mu.Unlock()
+		f()
+	}
+}
+
+// finish waits for the one that is under way; others are not done any more.
+func (e *errands) finish() {
+	e.mu.Lock()
+	e.queue, e.over = nil, true
+	e.mu.Unlock()
+	e.ended.Wait()
 }
 
 // keep pings the broker until stop is called. One that doesn't answer until the next ping

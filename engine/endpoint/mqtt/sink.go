@@ -120,27 +120,28 @@ func (s *Sink) Run(ctx context.Context) error {
 	// The connection outlives ctx by the drain.
 	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	defer disconnect()
-	ended := make(chan error, 1)
-	go func() { ended <- s.config.keepConnected(online, &s.trouble, s.transmit) }()
-
-	select {
-	case err := <-ended: // refused for good
+	drained := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
+		defer disconnect()
+		s.close()
+		drain := time.NewTimer(s.config.DrainTimeout)
+		defer drain.Stop()
+		select {
+		case <-s.empty:
+		case <-drain.C:
+			s.config.Logger.Warn("mqtt: ending with unconfirmed messages", "client", s.config.ClientID, "count", s.unconfirmed())
+		case <-online.Done():
+		}
+	})
+	err := s.config.keepConnected(online, &s.trouble, s.transmit)
+	if stop() { // refused for good
 		s.close()
 		return err
-	case <-ctx.Done():
-		s.close()
-	}
-	drain := time.NewTimer(s.config.DrainTimeout)
-	defer drain.Stop()
-	select {
-	case err := <-ended:
-		return err
-	case <-drain.C:
-		s.config.Logger.Warn("mqtt: ending with unconfirmed messages", "client", s.config.ClientID, "count", s.unconfirmed())
-	case <-s.empty:
 	}
 	disconnect()
-	return <-ended
+	<-drained
+	return err
 }
 
 // transmit makes one connection and serves it to its end.

@@ -5,6 +5,7 @@ package mqtt
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -26,16 +27,16 @@ import (
 type Source struct {
 	config  Config
 	filters []string
-	former  []string // what an earlier session of the client may be subscribed to instead
-	retire  sync.Once
-	retired chan struct{} // closed by Retire
+	former  []string        // what an earlier session of the client may be subscribed to instead
+	retired context.Context // ends with Retire; a context, since nobody has to wait for it to hear of that
+	retire  context.CancelFunc
 
 	connected atomic.Bool
 	trouble   trouble
 	stats     struct{ received, bytes, redelivered, dropped, malformed, stray, connections atomic.Uint64 }
 
 	selects  func(topic string) bool // whether a topic is asked for; nil: any may be
-	disowned map[string]bool         // topics of strays, of whoever serves the connection
+	disowned map[string]bool         // topics of strays; for the errands of the connection
 
 	mu      sync.Mutex
 	changed sync.Cond      // something for the emitter: queue, current or stopped changed
@@ -71,7 +72,8 @@ func NewSource(config Config, filters ...string) (*Source, error) {
 	if len(filters) == 0 {
 		return nil, fmt.Errorf("mqtt: configure client %s: no topic filter", config.ClientID)
 	}
-	s := &Source{config: config.withDefaults(), retired: make(chan struct{}), disowned: map[string]bool{}}
+	s := &Source{config: config.withDefaults(), disowned: map[string]bool{}}
+	s.retired, s.retire = context.WithCancel(context.Background())
 	for _, text := range filters {
 		f, err := filter(text)
 		if err != nil {
@@ -147,7 +149,7 @@ func (s *Source) Run(ctx context.Context, emit func(endpoint.Delivery), flush <-
 // receive makes one connection and serves it to its end. It calls finish when the source
 // has retired.
 func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, error) {
-	r := &receiver{source: s, strays: make(chan string, 1)}
+	r := &receiver{source: s}
 	l, err := s.config.dial(ctx, r, false, nil)
 	if err != nil {
 		return 0, err
@@ -160,27 +162,25 @@ func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, err
 		s.connected.Store(false)
 		s.detach(r)
 	}()
+	r.disown = func(name string) { l.errands.add(func() { s.disown(ctx, l, r, name) }) }
 	up := time.Duration(0)
-	err = l.serve(ctx, func(ctx context.Context) error {
+	stay := func() bool { return true }
+	err = l.serve(ctx, func() error {
 		if err := s.subscribe(ctx, l, r); err != nil {
 			return err
 		}
 		s.connected.Store(true)
 		s.config.Logger.Info("mqtt: subscribed", "broker", s.config.Address, "client", s.config.ClientID, "filters", s.filters)
-		for {
-			select {
-			case name := <-r.strays:
-				s.disown(ctx, l, r, name)
-			case <-s.retired:
+		stay = context.AfterFunc(s.retired, func() {
+			l.errands.add(func() {
 				if s.leave(ctx, l, r) {
 					finish()
 				}
-				return nil
-			case <-ctx.Done():
-				return nil
-			}
-		}
+			})
+		})
+		return nil
 	})
+	stay()
 	if s.Connected() {
 		up = time.Since(l.since)
 	}
@@ -193,10 +193,8 @@ func (s *Source) receive(ctx context.Context, finish func()) (time.Duration, err
 // What the session may have of another kind is unsubscribed only then: in between messages
 // come twice, where they would else be lost. One that retires subscribes to nothing.
 func (s *Source) subscribe(ctx context.Context, l *link, r *receiver) error {
-	select {
-	case <-s.retired:
+	if s.retired.Err() != nil {
 		return nil
-	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
@@ -255,7 +253,7 @@ func (s *Source) unsubscribe(ctx context.Context, l *link, r *receiver, filters 
 }
 
 // Retire implements endpoint.Retirer.
-func (s *Source) Retire() { s.retire.Do(func() { close(s.retired) }) }
+func (s *Source) Retire() { s.retire() }
 
 // A source that retires looks every restEvery whether all that came is settled. That it
 // stayed so for restLooks questions in a row means that nothing more comes: the broker
@@ -275,7 +273,7 @@ func (s *Source) leave(ctx context.Context, l *link, r *receiver) bool {
 	defer looks.Stop()
 	for before, calm := uint64(0), 0; calm <= restLooks; {
 		if err := s.unsubscribe(ctx, l, r, filters); err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, errLost) {
 				s.config.Logger.Warn("mqtt: not retired yet", "client", s.config.ClientID, "error", err)
 				l.close()
 			}
@@ -379,10 +377,11 @@ func (s *Source) next() (endpoint.Delivery, bool) {
 // acknowledges what is settled, in the order of arrival.
 type receiver struct {
 	basePeer
-	source  *Source
-	resumed bool          // the broker still had our session; set before anything arrives
-	strays  chan string   // a topic that nobody has asked for
-	read    atomic.Uint64 // QoS 1 PUBLISHes so far, those in the batch included
+	source    *Source
+	resumed   bool               // the broker still had our session; set before anything arrives
+	disown    func(topic string) // has what brought a message of that topic unsubscribed; set before anything arrives
+	disowning atomic.Bool        // that is under way
+	read      atomic.Uint64      // QoS 1 PUBLISHes so far, those in the batch included
 
 	// Only the reader touches these.
 	batch   []arrival         // taken, and not queued yet

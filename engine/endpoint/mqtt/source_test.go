@@ -181,7 +181,7 @@ func TestSourceDropsQoS0WhenBusy(t *testing.T) {
 		c.publish(0, fmt.Sprint(i))
 	}
 	c.publish(1, "never dropped")
-	waitUntil(t, "all has arrived", func() bool { return source.Stats().Received == 7 })
+	waitUntil(t, "all has arrived", func() bool { s := source.Stats(); return s.Received == 7 && s.Dropped == 3 })
 	close(proceed)
 	wantDeliveries(t, emitted, "1", "2", "never dropped")
 	want := mqtt.SourceStats{Received: 7, Dropped: 3, Connections: 1}

@@ -41,9 +41,8 @@ func (r *receiver) stray(name string) bool {
 		return false
 	}
 	s.stats.stray.Add(1)
-	select {
-	case r.strays <- name:
-	default: // others will come of it, where it stays
+	if !r.disowning.Swap(true) { // others will come of it, where it stays
+		r.disown(name)
 	}
 	return true
 }
@@ -59,6 +58,7 @@ const (
 // Without success, which shows when another message comes, nothing is lost but the broker's
 // pains.
 func (s *Source) disown(ctx context.Context, l *link, r *receiver, name string) {
+	defer r.disowning.Store(false)
 	if s.disowned[name] || len(s.disowned) == strayTopics {
 		return
 	}
