@@ -202,6 +202,9 @@ func (s *Store) read() ([]*Object, error) {
 // parseApplied reads what write has written.
 func parseApplied(name string, text []byte) ([]*Object, error) {
 	all := parts(string(text))
+	if len(all) == 1 && string(text) != head {
+		return nil, fmt.Errorf("%s: it has no objects, and not the line that begins it", name)
+	}
 	var objects []*Object
 	for i, p := range all[1:] {
 		// The line about a document is the last of the part before.

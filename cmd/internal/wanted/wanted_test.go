@@ -336,6 +336,8 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "applied.yaml")
 	for _, tt := range []struct{ text, want string }{
+		{"", "applied.yaml: it has no objects, and not the line that begins it; mend the file, or remove it"},
+		{"lost", "applied.yaml: it has no objects"},
 		{"---\n" + broker, "applied.yaml:1: there is no line that says from where it was applied"},
 		{"# applied now from /x\n---\n" + broker, "applied.yaml:1: parsing time"},
 		{"# applied 2020-01-01T00:00:00Z from /x\n---\n# nothing\n", "want one object, found 0"},

@@ -137,10 +137,7 @@ func Node(dataDir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("wiring: make node id: %w", err)
 	}
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", fmt.Errorf("wiring: make data folder: %w", err)
-	}
-	if err := os.WriteFile(file, []byte(id.String()), 0o600); err != nil {
+	if err := replace(file, []byte(id.String())); err != nil {
 		return "", fmt.Errorf("wiring: keep node id: %w", err)
 	}
 	return id.String(), nil
