@@ -151,6 +151,40 @@ func TestGroupOfOne(t *testing.T) {
 	}
 }
 
+// TestRetireWithStrays: who retires in a session that is subscribed to what nobody wants any
+// more gives that up as well, however much comes of it.
+func TestRetireWithStrays(t *testing.T) {
+	b := newBroker(t, nil)
+	config := mqtt.Config{Address: b.addr, ClientID: "one", Group: "g"}
+	join(t, config, "old/#").stop()
+	s, err := mqtt.NewSource(config, "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Retire()
+	emit, _ := collect()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(t.Context(), emit, nil) }()
+	for n := 0; ; n++ {
+		b.publish(1, &message.Message{Topic: "old/x", Payload: fmt.Append(nil, n)})
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			continue
+		}
+		break
+	}
+	if got := b.subscriptions("one"); len(got) != 0 {
+		t.Errorf("who has retired is subscribed to %v", got)
+	}
+	if s.Stats().Stray == 0 {
+		t.Error("there were no strays")
+	}
+}
+
 // TestGroupRefused: a broker that can't divide messages is a reason to end.
 func TestGroupRefused(t *testing.T) {
 	broker := newScript(t)

@@ -215,18 +215,30 @@ func (e *errands) add(f func()) {
 }
 
 func (e *errands) run() {
-	for {
-		e.mu.Lock()
-		if len(e.queue) == 0 {
-			e.queue, e.under = nil, false
-			e.mu.Unlock()
-			return
+	for more := true; more; {
+		for e.next() {
 		}
-		f := e.queue[0]
-		e.queue = e.queue[1:]
+		e.mu.Lock()
+		more = len(e.queue) > 0
+		e.under = more
 		e.mu.Unlock()
-		f()
 	}
+}
+
+// next does the one that has waited longest, and reports whether there was one. It is for
+// the goroutine of errands: for an errand that lasts, so that others don't wait for it.
+func (e *errands) next() bool {
+	e.mu.Lock()
+	if len(e.queue) == 0 {
+		e.queue = nil
+		e.mu.Unlock()
+		return false
+	}
+	f := e.queue[0]
+	e.queue = e.queue[1:]
+	e.mu.Unlock()
+	f()
+	return true
 }
 
 // finish waits for the one that is under way; others are not done any more.

@@ -279,6 +279,7 @@ func (s *Source) leave(ctx context.Context, l *link, r *receiver) bool {
 			}
 			return false
 		}
+		l.errands.next() // strays would else keep it busy for ever
 		if n := r.read.Load(); n == before && s.rests(r) {
 			calm++
 		} else {

@@ -50,7 +50,7 @@ func (r *receiver) stray(name string) bool {
 // Bounds of what is unsubscribed because of strays.
 const (
 	strayTopics = 100 // of one source
-	strayLevels = 6   // of a topic; twice as many filters fit with each
+	strayLevels = 6   // of a topic; twice as many filters fit with each; twice that in a group
 	strayPacket = 8   // filters in a packet, which is what the strictest brokers take
 )
 
@@ -65,7 +65,13 @@ func (s *Source) disown(ctx context.Context, l *link, r *receiver, name string) 
 	s.disowned[name] = true
 	s.config.Logger.Warn("mqtt: the session is subscribed to what is not asked for any more; unsubscribing",
 		"broker", s.config.Address, "client", s.config.ClientID, "topic", name)
-	filters := slices.DeleteFunc(covering(name), func(f string) bool { return slices.Contains(s.filters, f) })
+	filters := covering(name)
+	if group := s.config.Group; group != "" {
+		for _, f := range slices.Clone(filters) {
+			filters = append(filters, "$share/"+group+"/"+f)
+		}
+	}
+	filters = slices.DeleteFunc(filters, func(f string) bool { return slices.Contains(s.filters, f) })
 	for some := range slices.Chunk(filters, strayPacket) {
 		if err := s.unsubscribe(ctx, l, r, some); err != nil {
 			return // the connection is lost
