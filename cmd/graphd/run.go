@@ -128,21 +128,37 @@ func (f *runFlags) open(logger *slog.Logger) (*wanted.Store, error) {
 	return objects, nil
 }
 
+// openLocked reads what is wanted, and has the data folder to itself until unlock is called.
+// Who can't start makes no folder: one that isn't there has nothing to be read, and is locked
+// afterwards.
+func (f *runFlags) openLocked(logger *slog.Logger) (objects *wanted.Store, unlock func() error, err error) {
+	_, err = os.Stat(f.dataDir)
+	isNew := errors.Is(err, os.ErrNotExist)
+	if !isNew {
+		if unlock, err = wiring.LockData(f.dataDir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if objects, err = f.open(logger); err == nil && isNew {
+		unlock, err = wiring.LockData(f.dataDir)
+	}
+	if err != nil && unlock != nil {
+		err = errors.Join(err, unlock())
+	}
+	return objects, unlock, err
+}
+
 func (f *runFlags) run(ctx context.Context, logger *slog.Logger) (err error) {
 	guard, secure, err := f.access()
 	if err != nil {
 		return err
 	}
-	unlock, err := wiring.LockData(f.dataDir)
+	files := newWatch(f.files)
+	objects, unlock, err := f.openLocked(logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	files := newWatch(f.files)
-	objects, err := f.open(logger)
-	if err != nil {
-		return err
-	}
 	id, err := wiring.Node(f.dataDir)
 	if err != nil {
 		return err
