@@ -167,17 +167,18 @@ func localPath(path, base string) string {
 }
 
 // Endpoint returns the endpoint that a command line argument means: a folder or a
-// layout where there is one of that name or the argument is written as a path, and
-// else the argument itself.
+// layout where there is one of that name, or the argument is written as a path or can't
+// begin with a registry's host; and else the argument itself.
 func Endpoint(arg string) string {
 	path := filepath.ToSlash(arg)
+	first, _, _ := strings.Cut(path, "/")
 	info, err := os.Stat(arg)
 	isDir := err == nil && info.IsDir()
 	switch {
 	case isDir && isLayout(arg):
 		return "oci-layout:" + arg
 	case isDir, path == ".", path == "..", strings.HasPrefix(path, "/"),
-		strings.HasPrefix(path, "./"), strings.HasPrefix(path, "../"):
+		strings.HasPrefix(path, "./"), strings.HasPrefix(path, "../"), !isHost(first):
 		return "file://" + arg
 	}
 	return arg
