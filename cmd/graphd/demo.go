@@ -229,7 +229,7 @@ func (s *show) run(ctx context.Context, rate float64, duration time.Duration) er
 		return err
 	}
 	fmt.Fprintf(s.stdout, `
-The graph is running, with an MQTT broker on %s. To join in:
+The graph is running until it is interrupted (Ctrl-C), with an MQTT broker on %s. To join in:
 
   mosquitto_sub -V mqttv5 -h %[2]s -p %[3]s -t '%[4]s'
   mosquitto_pub -V mqttv5 -h %[2]s -p %[3]s -t '%[5]s' -m '{"temperature":{"value":100.0,"unit":"F"}}'

@@ -62,11 +62,20 @@ func newTelemetry() (*telemetry, error) {
 //	/metrics      measurements, for Prometheus
 //	/api/, /apis/ what graphctl talks to; see package api
 //
-// The first two are for anybody: they say nothing but whether all is well. Everything else is
+// The first two are for anybody: they say nothing but whether all is well. So is /, which names
+// them all, for who looks with a browser. Everything else is
 // for those whom the guard lets in.
 func (n *node) handler(guard *api.Guard, objects *wanted.Store, server *api.Server) http.Handler {
 	d := n.deployment
 	open, mux := http.NewServeMux(), http.NewServeMux()
+	open.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "This is graphd.\n\n"+
+			"/healthz  whether it lives\n"+
+			"/readyz   whether all graphs run and are connected\n"+
+			"/status   how each resource is\n"+
+			"/metrics  measurements, for Prometheus\n\n"+
+			"graphctl get, describe, logs and tap show more.\n")
+	})
 	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
