@@ -48,6 +48,7 @@ func (d *decoder) finish() (*Set, document.Problems) {
 	for _, check := range d.checks {
 		check()
 	}
+	d.problems = append(d.problems, findCircles(d.set)...)
 	d.problems.Sort()
 	return d.set, d.problems
 }
