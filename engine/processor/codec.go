@@ -5,6 +5,7 @@ package processor
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/wasm-graph/graphd/engine/component/abi"
@@ -59,15 +60,9 @@ type codec struct {
 	resource int
 	// border is the payload size from which on it is passed as a buffer.
 	border int
-	// slab is room for the next results of up to two properties, which most have. They are
-	// made a few at once; one that is kept for long keeps the others.
-	slab []slot
-}
-
-// slot is room for a message and two properties.
-type slot struct {
-	message    message.Message
-	properties [2]message.Property
+	// slab is room for the next results. They are made a few at once; one that is kept for
+	// long keeps the others.
+	slab []message.Message
 }
 
 const slabSize = 4
@@ -252,14 +247,10 @@ func (c *codec) lowerSchema(f *abi.Frame, s *message.Schema, ptr uint32) error {
 
 // liftMessage reads the data-model at ptr, which is checked to be good for
 // dataModelSize bytes. What it returns shares nothing with the guest, and with like, which
-// was lowered in this call, the strings that are equal.
+// was lowered in this call, strings and properties that are equal.
 func (c *codec) liftMessage(f *abi.Frame, ptr uint32, like *message.Message) (m *message.Message, err error) {
 	x := f.Memory()[ptr : ptr+dataModelSize]
-	n := uint32(0)
-	if x[0] == caseMessage {
-		n = le.Uint32(x[92:])
-	}
-	m, props := c.newMessage(n)
+	m = c.newMessage()
 	if like.Kind != message.Data {
 		like = &message.Message{} // not all that it says was lowered
 	}
@@ -308,32 +299,21 @@ func (c *codec) liftMessage(f *abi.Frame, ptr uint32, like *message.Message) (m 
 	if m.Payload, err = c.liftBytes(f, x[76:]); err != nil {
 		return nil, err
 	}
-	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), n, props, like.Properties); err != nil {
+	if m.Properties, err = c.liftProperties(f, le.Uint32(x[88:]), le.Uint32(x[92:]), like.Properties); err != nil {
 		return nil, err
 	}
 	m.Schema, err = c.liftSchema(f, x[96:])
 	return m, err
 }
 
-// newMessage returns a message and, where they are few, room for its n properties: both
-// are one allocation, or a part of one.
-func (c *codec) newMessage(n uint32) (*message.Message, []message.Property) {
-	switch n {
-	case 0, 1, 2:
-		if len(c.slab) == 0 {
-			c.slab = make([]slot, slabSize)
-		}
-		s := &c.slab[0]
-		c.slab = c.slab[1:]
-		return &s.message, s.properties[:n:n]
-	case 3, 4:
-		m := &struct {
-			message.Message
-			properties [4]message.Property
-		}{}
-		return &m.Message, m.properties[:n:n]
+// newMessage returns room for a message.
+func (c *codec) newMessage() *message.Message {
+	if len(c.slab) == 0 {
+		c.slab = make([]message.Message, slabSize)
 	}
-	return &message.Message{}, nil
+	m := &c.slab[0]
+	c.slab = c.slab[1:]
+	return m
 }
 
 func (c *codec) liftTimestamp(f *abi.Frame, x []byte, node string) (hlc.Timestamp, error) {
@@ -418,9 +398,9 @@ func (c *codec) resolve(f *abi.Frame, x []byte) (b []byte, guests bool, err erro
 	return nil, false, fmt.Errorf("invalid buffer discriminant %d, want less than 2", x[0])
 }
 
-// liftProperties reads n properties into props or, where that is nil, into a new slice.
-// Most operators leave most of like, those that they were given, as and where they are.
-func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props, like []message.Property) ([]message.Property, error) {
+// liftProperties reads n properties. Most operators leave all of like, those that they were
+// given, or most, as and where they are.
+func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, like []message.Property) ([]message.Property, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -428,9 +408,10 @@ func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props, like []messag
 	if err != nil {
 		return nil, fmt.Errorf("user properties: %w", err)
 	}
-	if props == nil {
-		props = make([]message.Property, n)
+	if int(n) == len(like) && sameProperties(f, list, like) {
+		return slices.Clip(like), nil
 	}
+	props := make([]message.Property, n)
 	for i := range props {
 		var as message.Property
 		if i < len(like) {
@@ -445,6 +426,20 @@ func (c *codec) liftProperties(f *abi.Frame, ptr, n uint32, props, like []messag
 		list = list[propertySize:]
 	}
 	return props, nil
+}
+
+// sameProperties reports whether list, as many properties as like, is like.
+func sameProperties(f *abi.Frame, list []byte, like []message.Property) bool {
+	same := func(x []byte, s string) bool {
+		return x[0] == caseBytes && f.IsString(le.Uint32(x[4:]), le.Uint32(x[8:]), s)
+	}
+	for _, p := range like {
+		if !same(list, p.Key) || !same(list[bufferSize:], p.Value) {
+			return false
+		}
+		list = list[propertySize:]
+	}
+	return true
 }
 
 func (c *codec) liftSchema(f *abi.Frame, x []byte) (*message.Schema, error) {

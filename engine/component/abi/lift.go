@@ -274,14 +274,17 @@ func (f *Frame) LiftString(ptr, n uint32) (string, error) {
 // LiftStringAs is LiftString where the string is likely to be one that the caller has:
 // it returns like itself if it is, and copies nothing. Like is valid UTF-8.
 func (f *Frame) LiftStringAs(ptr, n uint32, like string) (string, error) {
-	if end := uint64(ptr) + uint64(n); int(n) == len(like) && f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) &&
-		string(f.memory[ptr:end]) == like {
-		if !f.move(uint64(n)) {
-			return "", errMoved
-		}
+	if f.IsString(ptr, n, like) {
 		return like, nil
 	}
 	return f.LiftString(ptr, n)
+}
+
+// IsString reports whether the string that LiftString would return is s, which is valid
+// UTF-8. It is for guests whose strings are UTF-8: of others it doesn't know, and says no.
+func (f *Frame) IsString(ptr, n uint32, s string) bool {
+	end := uint64(ptr) + uint64(n)
+	return int(n) == len(s) && f.Heap.Encoding == UTF8 && end <= uint64(len(f.memory)) && string(f.memory[ptr:end]) == s && f.move(uint64(n))
 }
 
 // copyASCII copies from into to, which is at least as long, and tells whether all of
