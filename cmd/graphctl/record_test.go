@@ -234,7 +234,7 @@ func TestRecordUsage(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x.rec")
 	empty := filepath.Join(dir, "empty.yaml")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+	if err := os.WriteFile(empty, []byte("# nothing\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
