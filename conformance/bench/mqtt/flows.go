@@ -69,7 +69,9 @@ func (s *settings) measureFlows(ctx context.Context, dir string, n int) (m many,
 		return many{}, err
 	}
 	m = many{Flows: n, Start: time.Since(began).Seconds()}
-	const rest = 3 * time.Second
+	// What the start leaves behind is cleared away first, which is no idleness.
+	const settle, rest = 2 * time.Second, 10 * time.Second
+	time.Sleep(settle)
 	before, err := p.cpu()
 	if err != nil {
 		return many{}, err
