@@ -7,6 +7,9 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
+
+	"github.com/eclipse/paho.golang/packets"
 )
 
 // halfCloser is one end of a pipe that can close its way out.
@@ -70,4 +73,47 @@ func TestUnread(t *testing.T) {
 		t.Errorf("%d bytes wait to be sent", got)
 	}
 	c.Close()
+}
+
+// TestSenderComesAndGoes: a connection that only pings has no goroutine that writes, and one
+// that messages pass on keeps it.
+func TestSenderComesAndGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		c := newConn(ours, 1<<20, nil)
+		var got []byte
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			got, _ = io.ReadAll(theirs)
+		}()
+		there := func() bool {
+			synctest.Wait()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.sender
+		}
+		if there() {
+			t.Error("there is a sender before anything is sent")
+		}
+		for range 2 {
+			if _, err := (&packets.Pingreq{}).WriteTo(c); err != nil {
+				t.Fatal(err)
+			}
+			if there() {
+				t.Error("the sender of a ping has stayed")
+			}
+		}
+		if err := c.writePacket([]byte("message")); err != nil {
+			t.Fatal(err)
+		}
+		if !there() {
+			t.Error("the sender of a message has gone")
+		}
+		c.Close()
+		<-ended
+		if want := "\xc0\x00\xc0\x00message"; string(got) != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
 }
