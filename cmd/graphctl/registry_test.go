@@ -26,9 +26,13 @@ func graphctl(ctx context.Context, args ...string) (code int, stdout, stderr str
 // TestRegistryServe serves a registry until it is told to stop, and runs a graph from
 // it, also once it is gone.
 func TestRegistryServe(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	dir := t.TempDir()
+	modules := filepath.Join(dir, "temperature.wasm")
+	if code, _, errs := graphctl(t.Context(), "build", "../../operators/temperature", "-o", modules); code != 0 {
+		t.Fatal(errs)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // after building, which would have no cache either
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, writer := io.Pipe()
@@ -47,10 +51,6 @@ func TestRegistryServe(t *testing.T) {
 		t.Fatalf("printed %q", line)
 	}
 
-	modules := filepath.Join(dir, "temperature.wasm")
-	if code, _, errs := graphctl(t.Context(), "build", "../../operators/temperature", "-o", modules); code != 0 {
-		t.Fatal(errs)
-	}
 	const name = "/azure-samples/explore-iot-operations/temperature:1.0.0"
 	if code, _, errs := graphctl(t.Context(), "push", modules, url[1]+name); code != 0 {
 		t.Fatal(errs)

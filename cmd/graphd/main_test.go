@@ -136,11 +136,12 @@ func modules(t *testing.T) string {
 // TestDemoInterrupted: what is under way when the demonstration is interrupted
 // still comes out.
 func TestDemoInterrupted(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := modules(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // after building, which would have no cache either
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	read, write := io.Pipe()
-	ended, dir := make(chan int, 1), modules(t)
+	ended := make(chan int, 1)
 	var stderr strings.Builder
 	go func() {
 		ended <- run(ctx, []string{"demo", "--rate", "200", "--modules", dir}, write, &stderr)

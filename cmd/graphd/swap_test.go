@@ -20,7 +20,8 @@ import (
 // TestSwapUnderLoad moves a tag again and again while messages come over MQTT: each
 // comes out once, in order, and every version has its share.
 func TestSwapUnderLoad(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir, artifacts := t.TempDir(), modules(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // after building, which would have no cache either
 	b, err := broker.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,6 @@ func TestSwapUnderLoad(t *testing.T) {
 	if err := b.Subscribe("out", func(_ string, payload []byte) { got <- string(payload) }); err != nil {
 		t.Fatal(err)
 	}
-	dir, artifacts := t.TempDir(), modules(t)
 	converting, err := os.ReadFile(filepath.Join("..", "..", "graphs", "simple.yaml"))
 	if err != nil {
 		t.Fatal(err)
