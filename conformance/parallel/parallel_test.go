@@ -134,11 +134,12 @@ func (l *line) publish(t *testing.T, topic, payload string) {
 
 // TestEqual gives messages to a component, some of which make it trap, refuse or run
 // for too long, on one instance and on four: what comes out, dead letters included,
-// is the same in the same order.
+// is the same in the same order. Fuel bounds a call, and not time: instances that share a
+// processor would run out of that for each other's sake.
 func TestEqual(t *testing.T) {
 	m := load(t, guests.Hostile())
 	run := func(parallelism int) []string {
-		l := newLine(t, m, parallelism, processor.Environment{Deadline: 20 * time.Millisecond, Memory: 1 << 20})
+		l := newLine(t, m, parallelism, processor.Environment{Fuel: 20_000_000, Memory: 1 << 20})
 		for i := range 300 {
 			topic := "fine"
 			if i%10 == 7 {

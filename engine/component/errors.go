@@ -17,8 +17,8 @@ var (
 	ErrDeadline = errors.New("deadline exceeded")
 	// ErrExhausted is the cause of a trap that ended a recursion too deep.
 	ErrExhausted = core.ErrExhausted
-	// ErrMemory is the cause of a trap of a guest that had been refused memory
-	// beyond its limit.
+	// ErrMemory is the cause of a trap of a guest that was refused memory beyond its
+	// limit in the same call.
 	ErrMemory = errors.New("memory limit exceeded")
 	// ErrUncaught is the cause of a trap of a guest that threw an exception and did not
 	// catch it.
@@ -59,7 +59,7 @@ func (i *Instance) trap(function string, err error) *Trap {
 		t.Backtrace = ofGuest(c.Backtrace)
 		if c.Cause != nil {
 			t.Cause = c.Cause // what a host function said, without the engine's wrapping
-		} else if i.refusedMemory() {
+		} else if i.refusals() > i.meter.refusals {
 			t.Cause = fmt.Errorf("%w: %w", ErrMemory, err)
 		}
 	}

@@ -396,12 +396,12 @@ func (i *Instance) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// refusedMemory reports whether the guest was ever refused memory.
-func (i *Instance) refusedMemory() bool {
-	for n := range i.heaps {
-		if m := i.heaps[n].Memory; m != nil && m.Refused() {
-			return true
+// refusals returns how often the guest was refused memory.
+func (i *Instance) refusals() (n uint64) {
+	for h := range i.heaps {
+		if m := i.heaps[h].Memory; m != nil {
+			n += m.Refusals()
 		}
 	}
-	return false
+	return n
 }

@@ -18,18 +18,21 @@ const quantum = 1 << 18
 // meter measures one call. No clock is read when a call begins; the first tick
 // within it does, so a deadline is late by at most a quantum of work.
 type meter struct {
-	limit   time.Duration   // <= 0: none
-	started time.Time       // zero until the first tick
-	fuel    uint64          // used since the call began
-	host    uint64          // fuel for work of the host's, since it was last paid
-	context context.Context // the call's, with its deadline; nil until a host function asks
-	cancel  context.CancelFunc
+	limit   time.Duration // <= 0: none
+	started time.Time     // zero until the first tick
+	fuel    uint64        // used since the call began
+	host    uint64        // fuel for work of the host's, since it was last paid
+	// refusals is how often the guest had been refused memory when the call began.
+	refusals uint64
+	context  context.Context // the call's, with its deadline; nil until a host function asks
+	cancel   context.CancelFunc
 }
 
 // enter begins a call from outside.
 func (i *Instance) enter(ctx context.Context, limit time.Duration) {
 	i.context.Context = ctx
 	i.meter.limit, i.meter.started, i.meter.fuel, i.meter.host = limit, time.Time{}, 0, 0
+	i.meter.refusals = i.refusals()
 }
 
 // leave ends it.

@@ -190,6 +190,19 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFaultAfterRefusedMemory: a trap is for want of memory where that was refused in the
+// same call, and not in one that the guest got over long ago.
+func TestFaultAfterRefusedMemory(t *testing.T) {
+	i := open(t, load(t, guests.Hostile()), processor.Environment{Memory: 1 << 20})
+	var refusal *operator.Refusal
+	if _, err := i.Map(t.Context(), &message.Message{Topic: "memory"}); !errors.As(err, &refusal) {
+		t.Fatalf("Map: %v, want a refusal of a guest that gets no memory", err)
+	}
+	if _, err := i.Map(t.Context(), &message.Message{Topic: "trap"}); err == nil || errors.Is(err, operator.ErrMemory) {
+		t.Errorf("Map: %v, want a trap that isn't for want of memory", err)
+	}
+}
+
 func TestInitRefuses(t *testing.T) {
 	m := load(t, guests.Hostile())
 	for what, want := range map[string]error{"refuse": operator.ErrInit, "loop": operator.ErrDeadline, "trap": nil} {

@@ -154,8 +154,8 @@ type Memory interface {
 	// Bytes returns the whole memory, less than 4 GiB, as a view. It is stale after any call
 	// into the guest, which may have grown the memory; take it anew.
 	Bytes() []byte
-	// Refused reports whether the guest was ever refused memory beyond its limit.
-	Refused() bool
+	// Refusals returns how often the guest was refused memory beyond its limit.
+	Refusals() uint64
 }
 
 // Trap is the error of a guest that trapped. Reason is the engine's word for it,

@@ -68,7 +68,7 @@ func (g *Guest) Frame(e abi.Encoding, t *abi.Table, resources ...*abi.Resource) 
 func (g *Guest) Bytes() []byte { return g.Memory }
 
 // Refused implements core.Memory.
-func (g *Guest) Refused() bool { return false }
+func (g *Guest) Refusals() uint64 { return 0 }
 
 // Type implements core.Func.
 func (g *Guest) Type() core.FuncType { return core.FuncType{} }

@@ -469,12 +469,12 @@ func testMemoryLimit(f *fixture) {
 		}
 		memory := guest.Memory("memory")
 		f.want(guest, "grow", []uint64{limit - 3}, []uint64{3})
-		if memory.Refused() {
+		if memory.Refusals() != 0 {
 			f.Errorf("limit %d: memory was refused before the limit", limit)
 		}
 		f.want(guest, "grow", []uint64{1}, []uint64{0xffffffff})
 		f.want(guest, "grow", []uint64{0xffff}, []uint64{0xffffffff})
-		if !memory.Refused() {
+		if memory.Refusals() == 0 {
 			f.Errorf("limit %d: memory was not refused beyond the limit", limit)
 		}
 		if got, want := uint64(len(memory.Bytes())), limit*pageSize; got != want {
@@ -500,7 +500,7 @@ func testMemoryLimit(f *fixture) {
 	// The module's own maximum is no refusal.
 	provider := f.instantiate("1", "provider")
 	f.want(provider, "grow", []uint64{8}, []uint64{0xffffffff})
-	if provider.Memory("memory").Refused() {
+	if provider.Memory("memory").Refusals() != 0 {
 		f.Error("memory was refused that the module itself doesn't want")
 	}
 }

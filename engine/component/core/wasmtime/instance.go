@@ -157,4 +157,9 @@ func (m *memory) Bytes() []byte {
 }
 
 // Refused reports whether the guest wanted to grow the memory beyond its limit.
-func (m *memory) Refused() bool { return m.store.c != nil && bool(m.c.refused) }
+func (m *memory) Refusals() uint64 {
+	if m.store.c == nil {
+		return 0
+	}
+	return uint64(m.c.refusals)
+}

@@ -50,7 +50,7 @@ static wasmtime_error_t *memory_grow(void *env, size_t size) {
   graphd_memory *m = env;
   if (size > m->size) {
     if (size > max_memory || size > m->capacity || (m->store != NULL && size - m->size > m->store->left)) {
-      m->refused = true;
+      m->refusals++;
       return wasmtime_error_new("memory limit exceeded");
     }
     if (mprotect(m->base + m->size, size - m->size, PROT_READ | PROT_WRITE) != 0)

@@ -196,7 +196,7 @@ typedef struct graphd_memory {
   size_t size;                // bytes in use
   size_t capacity;            // bytes of address space, without the guard
   size_t mapped;              // bytes of address space
-  bool refused;               // the guest wanted more than its store had left
+  uint64_t refusals;          // how often the guest wanted more than its store had left
 } graphd_memory;
 
 // graphd_store is a store with what belongs to it.

@@ -71,9 +71,9 @@ func (a *allocator) Allocate(initial, maximum uint64) experimental.LinearMemory 
 // linearMemory is a core.Memory, and what wazero keeps one in. The view is what
 // wazero works on: it is never stale.
 type linearMemory struct {
-	view    []byte
-	budget  *budget
-	refused bool
+	view     []byte
+	budget   *budget
+	refusals uint64
 	storage
 }
 
@@ -81,14 +81,14 @@ type linearMemory struct {
 func (m *linearMemory) Bytes() []byte { return m.view }
 
 // Refused reports whether the guest wanted to grow the memory beyond its limit.
-func (m *linearMemory) Refused() bool { return m.refused }
+func (m *linearMemory) Refusals() uint64 { return m.refusals }
 
 // Reallocate implements experimental.LinearMemory. wazero calls it with sizes up
 // to the maximum that the module declares.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	more := size - uint64(len(m.view)) // a memory never shrinks
 	if more > m.budget.left || size > maxMemory {
-		m.refused = true
+		m.refusals++
 		return nil
 	}
 	view := m.resize(size)
