@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,8 +68,12 @@ type publication struct {
 	err      error
 }
 
-// usualText is how much text of headers a publication keeps room for.
-const usualText = 4 << 10
+// What is kept to be used again: so much text of a publication's headers, and so many
+// publications once nothing is under way.
+const (
+	usualText   = 4 << 10
+	usualUnused = 256
+)
 
 // publication returns an empty one.
 func (s *Sink) publication() *publication {
@@ -97,6 +102,15 @@ func (s *Sink) recycle(list ...*publication) {
 	s.arrivals.Lock()
 	defer s.arrivals.Unlock()
 	s.unused = append(s.unused, list...)
+}
+
+// trim gives up what a burst has left to be used again. The caller holds mu.
+func (s *Sink) trim() {
+	s.arrivals.Lock()
+	defer s.arrivals.Unlock()
+	if len(s.unused) > usualUnused {
+		s.unused = slices.Clone(s.unused[:usualUnused])
+	}
 }
 
 // SinkStats counts what a sink did since it was made.
@@ -588,6 +602,9 @@ func (s *Sink) confirm() {
 		s.changed.Broadcast()
 	}
 	s.confirming = false
+	if len(s.queue) == 0 {
+		s.trim()
+	}
 	s.reportEmpty()
 }
 
