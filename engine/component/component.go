@@ -107,7 +107,7 @@ func trampolines(plan *link.Plan) []core.HostFunc {
 	funcs := make([]core.HostFunc, 0, len(plan.Trampolines)+3)
 	i64 := []core.ValueType{core.I64}
 	funcs = append(funcs,
-		core.HostFunc{Name: tickName, Type: core.FuncType{Params: i64, Results: i64}, Call: tick, Yield: true},
+		core.HostFunc{Name: tickName, Type: core.FuncType{Params: i64, Results: i64}, Call: tick, Yield: long},
 		core.HostFunc{Name: overflowName, Call: overflow},
 		core.HostFunc{Name: uncaughtName, Call: uncaught})
 	for n := range plan.Trampolines {

@@ -79,9 +79,10 @@ type HostFunc struct {
 	Name string // export name
 	Type FuncType
 	Call func(ctx context.Context, stack []uint64)
-	// Yield says that a guest calls this when it has computed for long: before Call, the
-	// engine lets other goroutines run, where the guest would hold them up.
-	Yield bool
+	// Yield, if not nil, reports whether the guest that calls this has computed for long:
+	// then the engine lets other goroutines run before Call, where the guest would hold
+	// them up.
+	Yield func(ctx context.Context) bool
 }
 
 // Limits bound the instances of one store. The zero value means the engine's own

@@ -150,7 +150,7 @@ func hostFunc(f core.HostFunc) api.GoModuleFunc {
 		if link, ok := ctx.(*linkContext); ok {
 			ctx = link.caller
 		}
-		if f.Yield {
+		if f.Yield != nil && f.Yield(ctx) {
 			runtime.Gosched()
 		}
 		f.Call(ctx, stack)

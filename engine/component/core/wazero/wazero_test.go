@@ -88,7 +88,7 @@ func TestYield(t *testing.T) {
 	e := open(t, wazero.Config{})
 	var ran, ranBefore atomic.Bool
 	host, err := e.CompileHost(t.Context(), []core.HostFunc{
-		{Name: "f", Yield: true, Call: func(context.Context, []uint64) { ranBefore.Store(ran.Load()) }},
+		{Name: "f", Yield: func(context.Context) bool { return true }, Call: func(context.Context, []uint64) { ranBefore.Store(ran.Load()) }},
 	})
 	if err != nil {
 		t.Fatal(err)
